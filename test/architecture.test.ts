@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { test } from "node:test";
+
+// Who may import whom. The table of the house, as a test: a file that needs another row is in the wrong place.
+
+const root = join(import.meta.dirname, "..", "..");
+
+/** Packages of this repository that a package may name. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  sdk: [],
+  "adapters/netlink": [],
+  "adapters/netfilter-conntrack": ["@antenna/netlink"],
+  "adapters/netfilter": ["@antenna/sdk", "@antenna/netlink", "netfilter-conntrack"],
+  "adapters/linux": ["@antenna/sdk", "@antenna/netlink", "@antenna/netfilter"],
+  daemon: ["@antenna/sdk", "@antenna/netlink", "@antenna/linux"],
+};
+
+/** Within the SDK: a folder and the folders and files it may import from. */
+const sdk: Readonly<Record<string, readonly string[]>> = {
+  "error.ts": [],
+  policy: ["policy", "error.ts"],
+  evaluate: ["policy", "evaluate", "error.ts"],
+  program: ["policy", "evaluate", "program", "error.ts"],
+  "ports.ts": ["policy", "evaluate", "program", "reconcile", "error.ts"],
+  reconcile: ["policy", "evaluate", "program", "reconcile", "ports.ts", "error.ts"],
+  points: ["policy", "evaluate", "program", "reconcile", "points", "ports.ts", "error.ts"],
+};
+
+/** Folders whose meaning is pure: time, processes, sockets and files come in from outside. */
+const pure = [
+  ...["sdk/src/evaluate", "sdk/src/program"],
+  ...["adapters/netfilter/src/render", "adapters/netlink/src/codec"],
+];
+const impure = /^node:(child_process|fs|fs\/promises|net|dgram|timers|timers\/promises|os|worker_threads)$/;
+
+interface Import {
+  readonly file: string;
+  readonly specifier: string;
+}
+
+function sourcesOf(folder: string): readonly string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"))
+    .map((name) => join(folder, name));
+}
+
+function importsOf(file: string): readonly Import[] {
+  const text = readFileSync(join(root, file), "utf8");
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s*"([^"]+)"|import\(\s*"([^"]+)"\s*\)|(?:^|\n)\s*import\s*"([^"]+)"/g;
+  return [...text.matchAll(pattern)].map((match) => ({
+    file,
+    specifier: match[1] ?? match[2] ?? match[3] ?? "",
+  }));
+}
+
+const ours = /^(@antenna\/|netfilter-conntrack|strongswan-vici)/;
+
+for (const [folder, allowed] of Object.entries(packages)) {
+  test(`${folder} imports only ${allowed.join(", ") || "nothing"} of this repository`, () => {
+    const wrong = sourcesOf(`${folder}/src`)
+      .flatMap(importsOf)
+      .filter(({ specifier }) => ours.test(specifier))
+      .filter(
+        ({ specifier }) => !allowed.some((name) => specifier === name || specifier === `${name}/testing`),
+      );
+    assert.deepEqual(wrong, []);
+  });
+}
+
+test("nobody imports the tests or the daemon, and nothing leaves its package by a relative path", () => {
+  const wrong = Object.keys(packages).flatMap((folder) =>
+    sourcesOf(`${folder}/src`)
+      .flatMap(importsOf)
+      .filter(({ specifier }) => /@antenna\/(test|daemon)/.test(specifier) || leaves(folder, specifier)),
+  );
+  assert.deepEqual(wrong, []);
+
+  function leaves(folder: string, specifier: string): boolean {
+    if (!specifier.startsWith(".")) return false;
+    return specifier.split("../").length - 1 > folder.split("/").length + 2;
+  }
+});
+
+test("within the SDK, imports follow the way of the data", () => {
+  const wrong = Object.entries(sdk).flatMap(([place, allowed]) => {
+    const files = place.endsWith(".ts") ? [`sdk/src/${place}`] : sourcesOf(`sdk/src/${place}`);
+    return files
+      .flatMap(importsOf)
+      .filter(({ specifier }) => specifier.startsWith("."))
+      .map(({ file, specifier }) => ({
+        file,
+        target: relative("sdk/src", join(dirname(file), specifier)).replace(/\.js$/, ".ts"),
+      }))
+      .filter(({ target }) => !allowed.some((name) => target === name || target.startsWith(`${name}/`)));
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test("what must be pure imports no time, process, socket or file", () => {
+  const wrong = pure.flatMap((folder) =>
+    sourcesOf(folder)
+      .flatMap(importsOf)
+      .filter(({ specifier }) => impure.test(specifier)),
+  );
+  assert.deepEqual(wrong, []);
+});
