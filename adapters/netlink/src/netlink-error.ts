@@ -23,7 +23,21 @@ export interface NetlinkErrorOptions {
   readonly message: string;
   /** Positive errno of the refusal, 0 if there is none. */
   readonly errno?: number;
+  /** What the kernel gave back of the refused request (its payload), where it repeats more than the header. */
+  readonly request?: Uint8Array;
+  /** Who holds what was asked for. */
+  readonly holder?: Holder;
   readonly cause?: unknown;
+}
+
+/** A process that holds a lock or a name, as /proc and the socket's credentials tell. */
+export interface Holder {
+  /** 0: not visible from here (another PID namespace). */
+  readonly pid: number;
+  /** Effective user id; null: not known. */
+  readonly uid: number | null;
+  /** The command's name; null: not known. */
+  readonly command: string | null;
 }
 
 const brand = Symbol.for("@antenna/netlink.NetlinkError");
@@ -33,14 +47,21 @@ export class NetlinkError extends Error {
   readonly code: NetlinkErrorCode;
   readonly operation: string;
   readonly errno: number;
+  readonly request: Uint8Array | null;
+  readonly holder: Holder | null;
   readonly [brand] = true;
 
   constructor(options: NetlinkErrorOptions) {
-    super(`${options.operation}: ${options.message}`, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      `${options.operation}: ${options.message}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = "NetlinkError";
     this.code = options.code;
     this.operation = options.operation;
     this.errno = options.errno ?? 0;
+    this.request = options.request ?? null;
+    this.holder = options.holder ?? null;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

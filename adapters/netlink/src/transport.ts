@@ -19,9 +19,12 @@ export interface Message {
 /** What a caller sends; header length, sequence and port are filled in by the transport. */
 export interface Request {
   readonly type: number;
-  /** NLM_F_* beyond NLM_F_REQUEST; `transact` adds NLM_F_ACK. */
+  /** NLM_F_* beyond NLM_F_REQUEST and NLM_F_ACK, which the transport adds. */
   readonly flags: number;
+  /** Copied before the next request is asked for: a generator may write them all into one buffer. */
   readonly payload: Uint8Array;
+  /** What it does, for the words of a refusal: `ipset add ant-web-4`; default `request`. */
+  readonly operation?: string;
 }
 
 export interface Listener {
@@ -43,8 +46,11 @@ export interface NetlinkTransport extends Disposable {
    * Rejects with NetlinkError on refusal; `dump-interrupted` when the kernel says that the table changed (NLM_F_DUMP_INTR).
    */
   query(request: Request, onMessage: (message: Message) => void, options?: QueryOptions): Promise<void>;
-  /** Joins multicast groups (NETLINK_ADD_MEMBERSHIP) and hands every message without a request to the listener. */
-  listen(groups: readonly number[], listener: Listener): void;
+  /**
+   * Joins multicast groups (NETLINK_ADD_MEMBERSHIP) and hands their messages to the listener, until the result is
+   * disposed or the transport closed. Each call listens for itself, with a buffer of its own in the kernel.
+   */
+  listen(groups: readonly number[], listener: Listener): Disposable;
   /** Idempotent; calls in flight reject with code `closed`. */
   close(): void;
 }

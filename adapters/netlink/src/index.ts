@@ -1,0 +1,16 @@
+export { readAcknowledgement } from "./codec/acknowledgement.js";
+export { AttributeReader } from "./codec/attribute-reader.js";
+export { AttributeWriter } from "./codec/attribute-writer.js";
+export { MessageReader } from "./codec/message-reader.js";
+export * from "./constants.js";
+export { errnoText } from "./errno.js";
+export { FileLock, type FileLockOptions, lockHolder } from "./file-lock.js";
+export { KernelSocket, type KernelSocketOptions } from "./kernel-socket.js";
+export { type LocalAddress, LocalAddresses } from "./local-addresses.js";
+export { NamespaceClaim, type NamespaceClaimOptions } from "./namespace-claim.js";
+export * from "./netlink-error.js";
+export { NetlinkSocket, type NetlinkSocketOptions } from "./netlink-socket.js";
+export { notifyServiceManager, sendDatagram } from "./notify.js";
+export * from "./sock-diag.js";
+export type { Subscription } from "./subscription.js";
+export type * from "./transport.js";

@@ -1,0 +1,1 @@
+export { type Exchange, type ScriptedMessage, ScriptedTransport } from "./scripted-transport.js";
