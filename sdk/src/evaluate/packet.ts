@@ -16,7 +16,7 @@ export interface Packet {
   /** null: the protocol has none, or the packet is a later fragment that does not carry them. */
   readonly sourcePort: number | null;
   readonly destinationPort: number | null;
-  /** ICMP and ICMPv6 only, and not in a later fragment; else null. */
+  /** ICMP in IPv4 and ICMPv6 in IPv6 only, and not in a later fragment; else null. */
   readonly icmpType: number | null;
   readonly icmpCode: number | null;
   /** IPv4 TTL or IPv6 hop limit. */

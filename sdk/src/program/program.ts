@@ -14,10 +14,21 @@ export interface RuleProgram {
   readonly reject: boolean;
   /** Allowed packets: `return` leaves them to the owner's own rules, `accept` is final. */
   readonly onAllow: "return" | "accept";
-  readonly essentials: readonly Essential[];
+  readonly essentials: readonly ProgramEssential[];
   /** Kernel-side sets by key; keys are stable from version to version. */
   readonly sets: ReadonlyMap<SetKey, ProgramSet>;
   readonly directions: Readonly<Record<Direction, DirectionProgram>>;
+}
+
+/**
+ * An essential as a program carries it. With `set`, its peers are the members of that set and no part of `rulesDigest`:
+ * match by the set. Without, `peers` are few, part of the rules, and listed one by one.
+ *
+ * A guard asks in the direction in which the flow was opened, and so does the exemption from it: a reply is exempt when
+ * its mirror image (other direction, addresses and ports swapped) matches.
+ */
+export interface ProgramEssential extends Essential {
+  readonly set?: SetKey;
 }
 
 /** Names a set by what it is for, never by what it holds. */
@@ -85,7 +96,7 @@ export interface StageProgram {
 /**
  * Drops what a secure rule covers and IPsec does not protect. `original`: packets in the direction of the rule,
  * of flows opened that way or not tracked. `reply`: packets of the other direction that answer such a flow;
- * there the service's ports are source ports, ICMP requests stand for their answers, and the peer is the destination
+ * there the service's ports are source ports, ICMP requests stand for their answers (`answerType`), and the peer is the destination
  * or source as the direction of the chain says.
  */
 export interface Guard {
