@@ -59,7 +59,10 @@ export class AntennaError extends Error {
   readonly [brand] = true;
 
   constructor(options: AntennaErrorOptions) {
-    super(`${options.operation}: ${options.message}`, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      `${options.operation}: ${options.message}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = "AntennaError";
     this.code = options.code;
     this.operation = options.operation;

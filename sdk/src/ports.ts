@@ -1,5 +1,4 @@
-import type { Family } from "./policy/model.js";
-import type { Address } from "./policy/model.js";
+import type { Address, Family } from "./policy/model.js";
 import type { Command, Installed } from "./reconcile/command.js";
 
 export interface CallOptions {
@@ -55,7 +54,11 @@ export interface FilterDescription {
   /** `iptables-nft`, `iptables-legacy`, `fake`… */
   readonly mechanism: string;
   /** How often rules, counts and members are looked at, in milliseconds, for status; null: notified. */
-  readonly intervals: { readonly rulesMs: number | null; readonly countsMs: number; readonly membersMs: number };
+  readonly intervals: {
+    readonly rulesMs: number | null;
+    readonly countsMs: number;
+    readonly membersMs: number;
+  };
 }
 
 /** Something of ours that was taken out, or that stays with a reason. */
@@ -109,6 +112,8 @@ export interface TrackedFlow {
   readonly protocol: number;
   readonly icmpType: number | null;
   readonly icmpCode: number | null;
+  /** Identifier of an ICMP or ICMPv6 exchange, a part of its tuple; null or absent: none. */
+  readonly icmpId?: number | null;
   readonly original: Tuple;
   readonly reply: Tuple;
   /** By the contract: reply source local: in; original source local: out; neither: forwarded; both: local. */
@@ -138,11 +143,18 @@ export interface ConnectionTable extends AsyncDisposable {
   /** The flows that are kept cut (bounded). */
   cutFlows(): readonly TrackedFlow[];
   /** Enters TCP connections that the kernel has sockets for and tracking does not know, with their true direction. */
-  enterSilent(options?: CallOptions): Promise<{ readonly entered: number; readonly existing: number; readonly failed: number }>;
+  enterSilent(
+    options?: CallOptions,
+  ): Promise<{ readonly entered: number; readonly existing: number; readonly failed: number }>;
   /** True when the flow's local end is a listening TCP port or a UDP port bound outside the ephemeral range. */
   isInbound(flow: TrackedFlow): boolean;
   /** Somebody took the cut mark off a flow and it was set again. */
-  onOverwritten(listener: (event: { readonly flow: TrackedFlow; readonly by: "mark-overwritten" | "entry-deleted" }) => void): void;
+  onOverwritten(
+    listener: (event: {
+      readonly flow: TrackedFlow;
+      readonly by: "mark-overwritten" | "entry-deleted";
+    }) => void,
+  ): void;
 }
 
 /** What an adapter package hands to `createAgent`: opens the filter of one enforcement point. */
