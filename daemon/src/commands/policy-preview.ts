@@ -1,0 +1,91 @@
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { AntennaError } from "@antenna/sdk";
+import { type Command, configOption, jsonOption, stateDirOption } from "../command.js";
+import { largestBody } from "../control/protocol.js";
+import type { PolicyPreviewDocument } from "../documents.js";
+import { exitCode } from "../exit-code.js";
+import { askDaemon } from "../locate.js";
+import { count, table } from "../terminal.js";
+
+export const policyPreview: Command = {
+  name: "policy preview",
+  summary: "what a policy file would change and cut",
+  about: `Compares a policy with the one in force: sets, rules, and the connections of this moment that it would cut.
+Nothing is changed. Flows that are closing already don't count. Exit code 3 when the policy is refused.`,
+  options: {
+    json: jsonOption,
+    all: { type: "boolean", about: "every flow that would be cut, not only 20" },
+    "state-dir": stateDirOption,
+    config: configOption,
+  },
+  positionals: [{ name: "FILE", about: "the policy, YAML or JSON; - reads stdin", required: true }],
+  examples: [
+    ["antenna policy preview new.yaml", "whom would this policy cut off"],
+    ["antenna policy preview --all --json new.yaml", "every one of them, for a script"],
+  ],
+  run: async (invocation) => {
+    const [file = "-"] = invocation.positionals;
+    const { terminal } = invocation;
+    const body = file === "-" ? terminal.stdin : await openPolicy(file);
+    const document = (await askDaemon(invocation, {
+      method: "policy-preview",
+      params: { all: invocation.has("all"), streamed: true },
+      body,
+    })) as PolicyPreviewDocument;
+    await terminal.out(invocation.has("json") ? `${JSON.stringify(document)}\n` : formatPreview(document));
+    return exitCode.done;
+  },
+};
+
+/** Refused by its size before it is read; what it holds is judged by the daemon. */
+async function openPolicy(file: string): Promise<AsyncIterable<Uint8Array>> {
+  try {
+    const { size } = await stat(file);
+    if (size <= largestBody) return createReadStream(file);
+  } catch (reason) {
+    const detail = reason instanceof Error ? reason.message : String(reason);
+    const message = `the policy can't be read (${detail})`;
+    throw new AntennaError({ code: "storage", operation: `read ${file}`, message, detail, cause: reason });
+  }
+  const problem = `larger than ${largestBody} bytes, the most that a policy may have`;
+  const problems = [{ path: "", problem }];
+  throw new AntennaError({ code: "input-refused", operation: `read ${file}`, message: problem, problems });
+}
+
+export function formatPreview(document: PolicyPreviewDocument): string {
+  const { cuts, cost, rules, sets } = document;
+  const changed = [
+    ...Object.entries(sets).map(([name, { added, removed }]) => [
+      "set",
+      name,
+      `+${added} -${removed} members`,
+    ]),
+    ...rules.added.map((id) => ["rule", id, "added"]),
+    ...rules.removed.map((id) => ["rule", id, "removed"]),
+    ...rules.changed.map((id) => ["rule", id, "changed"]),
+  ];
+  const examples = cuts.examples.map((flow) => [
+    flow.direction,
+    flow.protocol,
+    endpoint(flow.source, flow.sourcePort),
+    endpoint(flow.destination, flow.port),
+    flow.rule ?? "-",
+  ]);
+  const sure = cuts.complete ? "" : " or more: the table could not be read to its end";
+  return [
+    `from ${document.from ?? "no policy"} to ${document.to}`,
+    changed.length === 0 ? "no rule and no set changes" : table(changed).trimEnd(),
+    `would cut ${count(cuts.flows, "flow")}${sure}`,
+    ...(examples.length === 0
+      ? []
+      : [table([["DIRECTION", "PROTOCOL", "FROM", "TO", "ALLOWED NOW BY"], ...examples]).trimEnd()]),
+    `cost: ${count(cost.rules, "rule")}, ${count(cost.members, "member")}, about ${cost.applyMs} ms to apply`,
+    "",
+  ].join("\n");
+}
+
+function endpoint(address: string, port: number | null): string {
+  if (port === null) return address;
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,38 @@
+import { AntennaError } from "@antenna/sdk";
+
+/** What the process tells its caller; the numbers are a contract with scripts. */
+export const exitCode = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  inputRefused: 3,
+  noDaemon: 4,
+  notPermitted: 5,
+} as const;
+export type ExitCode = (typeof exitCode)[keyof typeof exitCode];
+
+/** The command line was not understood: exit code 2, with the help of the command it was meant for. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Nobody answers on the control socket: exit code 4. */
+export class NoDaemonError extends Error {
+  override readonly name = "NoDaemonError";
+}
+
+export function exitCodeOf(reason: unknown): ExitCode {
+  if (reason instanceof UsageError) return exitCode.usage;
+  if (reason instanceof NoDaemonError) return exitCode.noDaemon;
+  if (!(reason instanceof AntennaError)) return exitCode.failed;
+  switch (reason.code) {
+    case "input-refused":
+    case "version-refused":
+    case "over-budget":
+      return exitCode.inputRefused;
+    case "not-permitted":
+      return exitCode.notPermitted;
+    default:
+      return exitCode.failed;
+  }
+}

@@ -1,0 +1,43 @@
+import { AntennaError, type ExplainQuestion, type PacketFilterProvider } from "@antenna/sdk";
+import type { ForeignRule } from "../documents.js";
+
+/** A rule of somebody else's, for telling people. */
+export interface OwnerRule {
+  readonly program: string;
+  readonly table: string;
+  readonly chain: string;
+  /** 1 for the first rule of its chain, ours not counted. */
+  readonly position: number;
+  readonly text: string;
+}
+
+/** What this operating system brings. */
+export interface Platform {
+  /** To be spread into the options of `createAgent`. */
+  readonly ports: { readonly packetFilter: PacketFilterProvider };
+  /** The owner's rules that stop such a packet although we allow it, and those of which that is not known. */
+  foreignRules(namespace: string | null, question: ExplainQuestion): Promise<readonly ForeignRule[]>;
+  /** Every rule that is not ours. */
+  ownerRules(namespace: string | null): Promise<readonly OwnerRule[]>;
+  /** Those of the rules that keep something of their own in a bit of the connection mark. */
+  markUsers(rules: readonly OwnerRule[], bit: number): readonly OwnerRule[];
+}
+
+/** The only place that asks which operating system this is; what it brings is loaded here and nowhere else. */
+export async function platform(): Promise<Platform> {
+  if (process.platform === "linux") {
+    const { linuxHost, markUsers, ownerRules, readForeignRules } = await import("@antenna/linux");
+    return {
+      ports: linuxHost(),
+      ownerRules,
+      markUsers,
+      foreignRules: (namespace, { direction, protocol, peer, port, icmpType = null, icmpCode = null }) =>
+        readForeignRules({ namespace, direction, protocol, peer, port, icmpType, icmpCode }),
+    };
+  }
+  throw new AntennaError({
+    code: "unsupported",
+    operation: "start",
+    message: `there is no packet filter for ${process.platform} in this version; Linux has one`,
+  });
+}

@@ -1,0 +1,57 @@
+import { readdir, rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { AntennaError, type Logger, type Removal, systemClock } from "@antenna/sdk";
+import type { Configuration } from "../config/keys.js";
+import { demandCapabilities, neededCapabilities } from "./capabilities.js";
+import { lockStateDir } from "./exclusive.js";
+import { platform } from "./platform.js";
+
+/** Takes everything of ours out of the kernel and the state directory, while no daemon runs on it. */
+export async function purgeWithoutDaemon(values: Configuration, signal: AbortSignal): Promise<Removal> {
+  const { stateDir, namespace } = values;
+  await demandCapabilities("purge", neededCapabilities(namespace));
+  const known = await readdir(stateDir).catch((reason: unknown) => {
+    if (reason instanceof Error && "code" in reason && reason.code === "ENOENT") return null;
+    throw AntennaError.from(reason, `read ${stateDir}`);
+  });
+  const lock = known === null ? null : await lockStateDir(stateDir);
+  try {
+    const removal = await emptyKernel(values, signal);
+    if (known !== null) await emptyStateDir(stateDir);
+    return removal;
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function emptyKernel(values: Configuration, signal: AbortSignal): Promise<Removal> {
+  const { packetFilter } = (await platform()).ports;
+  await using filter = await packetFilter.open({
+    namespace: values.namespace,
+    stateDir: join(values.stateDir, "filter"),
+    cutMark: values["kernel.cutMark"],
+    nflogGroup: values["kernel.nflogGroup"],
+    nflogRate: values["kernel.nflogRate"],
+    clock: systemClock,
+    logger: silent,
+    signal,
+  });
+  return await filter.remove({ signal });
+}
+
+/** The command line has no log; what matters comes back as a result or an error. */
+const silent: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/** What the agent and the daemon keep there; a directory that holds something else as well stays. */
+const ours = ["policy", "filter", "antenna.sock", "lock"];
+
+/** Under the lock of the directory: nobody else is in it. */
+export async function emptyStateDir(stateDir: string): Promise<void> {
+  for (const name of ours) await rm(join(stateDir, name), { recursive: true, force: true });
+  await rmdir(stateDir).catch(() => undefined);
+}
