@@ -1,0 +1,271 @@
+import { AntennaError, type Difference, type Family, type Installed, type Logger } from "@antenna/sdk";
+import type { BackendDetector } from "../backend/backend-detector.js";
+import { loadedModules } from "../backend/kernel-modules.js";
+import type { Backend, TableReading } from "../backend/rule-table.js";
+import type { Baseline, BaselineFile, CreatedTable } from "../baseline/baseline-file.js";
+import { jumps, type Ruleset } from "../render/chain.js";
+import { renderRules } from "../render/render-rules.js";
+import { removalText } from "../render/restore-text.js";
+import type { RenderOptions } from "../render/verdict-chains.js";
+import { type ChainBaselines, type FilterTables, hashChain } from "./filter-tables.js";
+import { RateLimit } from "./rate-limit.js";
+import { ruleDifferences } from "./rule-differences.js";
+
+export interface RuleKeeperOptions {
+  readonly tables: FilterTables;
+  readonly detector: BackendDetector;
+  readonly file: BaselineFile;
+  readonly render: RenderOptions;
+  readonly logger: Logger;
+  /** Told of the nft generation that a write of ours made. */
+  readonly onGeneration: (generation: number) => void;
+}
+
+/** What stands in one family by our own hand. */
+interface Kept {
+  readonly backend: Backend;
+  readonly chains: ChainBaselines;
+}
+
+export const families: readonly Family[] = [4, 6];
+const backends: readonly Backend[] = ["nft", "legacy"];
+/** Writes that only put back what somebody changed: so many processes a second, whatever the storm. */
+const mostRepairs = 4;
+const noChains: ChainBaselines = new Map();
+
+/** The rules of one enforcement point: writes them, knows what the kernel gave back, and tells how it differs now. */
+export class RuleKeeper {
+  readonly #options: RuleKeeperOptions;
+  readonly #repairs: RateLimit;
+  readonly #kept: Record<Family, Kept | null> = { 4: null, 6: null };
+  readonly #rendered = new WeakMap<Installed, Map<Family, Ruleset>>();
+  #backend: Backend | null = null;
+  #movedTo: Backend | null = null;
+  #installed: Installed | null = null;
+  #created: readonly CreatedTable[] = [];
+  /** Loaded before our first write. */
+  #modules: readonly string[] | null = null;
+  /** Where rules of a run before may still stand besides the backend in use. */
+  #othersCleared = false;
+
+  constructor(options: RuleKeeperOptions) {
+    this.#options = options;
+    this.#repairs = new RateLimit(mostRepairs, 1_000);
+  }
+
+  /** The backend in use; null before the first look. */
+  get backend(): Backend | null {
+    return this.#backend;
+  }
+
+  /** The backend that holds the host's rules now, where it is not the one that holds ours. */
+  get movedTo(): Backend | null {
+    return this.#movedTo;
+  }
+
+  get installed(): Installed | null {
+    return this.#installed;
+  }
+
+  get created(): readonly CreatedTable[] {
+    return this.#created;
+  }
+
+  /** Kernel modules that were loaded before our first write; null: not known. */
+  get modules(): readonly string[] | null {
+    return this.#modules;
+  }
+
+  /** To be called before the first write of any kind. */
+  async noteModules(): Promise<void> {
+    this.#modules ??= await loadedModules();
+  }
+
+  /** Finds out which backend to use, and whether the host's rules moved to the other one. */
+  async look(): Promise<void> {
+    const detected = await this.#options.detector.detect(this.#backend);
+    if (this.#backend === null) this.#backend = detected;
+    this.#movedTo = detected === this.#backend ? null : detected;
+  }
+
+  /** Reads the last baseline. What it says of a chain counts for as long as the kernel gives the chain back so. */
+  async restore(): Promise<Baseline | null> {
+    const baseline = await this.#options.file.load();
+    if (baseline === null) return null;
+    this.#created = baseline.createdTables;
+    this.#modules = baseline.modules;
+    for (const family of families) {
+      this.#kept[family] = { backend: baseline.backend, chains: baseline.chains[family] };
+    }
+    return baseline;
+  }
+
+  /** True when the rules of `installed` stand in that backend as the baseline says; then they are taken over. */
+  async adopt(installed: Installed, backend: Backend): Promise<boolean> {
+    for (const family of families) {
+      const reading = await this.#options.tables.read(backend, family);
+      if (this.#compare(installed, family, reading, backend).length > 0) return false;
+    }
+    this.#backend = backend;
+    this.#installed = installed;
+    return true;
+  }
+
+  /** Everything of ours was taken out. */
+  forget(): void {
+    for (const family of families) this.#kept[family] = null;
+    this.#installed = null;
+    this.#created = this.#created.filter(({ backend }) => backend === "legacy");
+  }
+
+  async switch(family: Family, installed: Installed): Promise<void> {
+    const { tables, logger, onGeneration } = this.#options;
+    await this.look();
+    if (this.#movedTo !== null) {
+      logger.warn(
+        { from: this.#backend, to: this.#movedTo },
+        "the host's rules moved to the other iptables backend: following",
+      );
+      this.#backend = this.#movedTo;
+      this.#movedTo = null;
+      this.#othersCleared = false;
+    }
+    const backend = this.#inUse;
+    const ruleset = this.ruleset(installed, family);
+    const kept = this.#kept[family];
+    const known = kept !== null && kept.backend === backend ? kept.chains : noChains;
+    const beforeWrite = async () => {
+      if (isRepair(ruleset, known)) await this.#repairs.pass();
+    };
+    const result = await tables.switch(backend, ruleset, known, beforeWrite);
+    this.#kept[family] = { backend, chains: result.baselines };
+    this.#installed = installed;
+    if (result.written && result.reading.generation !== null) onGeneration(result.reading.generation);
+    if (result.created) this.#rememberCreated({ backend, family });
+    if (!this.#othersCleared) {
+      const other = backend === "nft" ? "legacy" : "nft";
+      await this.clear(other, family);
+      const both = families.every((each) => this.#kept[each]?.backend === backend);
+      if (both) this.#othersCleared = true;
+    }
+    if (result.written) await this.#save();
+  }
+
+  /** Takes our rules of the family out of both backends. */
+  async remove(family: Family): Promise<void> {
+    for (const backend of backends) await this.clear(backend, family);
+    this.#kept[family] = null;
+    if (families.every((each) => this.#kept[each] === null)) this.#installed = null;
+  }
+
+  /** Takes our rules out of one backend; true: there were some. */
+  async clear(
+    backend: Backend,
+    family: Family,
+    referenced: ReadonlySet<string> = new Set(),
+  ): Promise<boolean> {
+    const { tables, onGeneration } = this.#options;
+    if (!holdsOurs(await tables.read(backend, family))) return false;
+    const write = await tables.write(backend, family, (reading) => removalText(reading, referenced));
+    if (write.text !== null && write.reading.generation !== null) onGeneration(write.reading.generation);
+    return write.text !== null;
+  }
+
+  /** True when any chain or jump of ours stands in either backend. */
+  async present(): Promise<boolean> {
+    for (const backend of backends) {
+      for (const family of families) {
+        if (holdsOurs(await this.#options.tables.read(backend, family))) return true;
+      }
+    }
+    return false;
+  }
+
+  async differences(installed: Installed): Promise<readonly Difference[]> {
+    await this.look();
+    const found: Difference[] = [];
+    if (this.#movedTo !== null) {
+      const detail = `the host's rules are in iptables-${this.#movedTo} now, ours in iptables-${this.#backend}`;
+      found.push({ kind: "backend", family: null, object: `iptables-${this.#movedTo}`, detail });
+    }
+    for (const family of families) {
+      const reading = await this.#options.tables.read(this.#inUse, family);
+      found.push(...this.compare(installed, family, reading));
+    }
+    return found;
+  }
+
+  /** How what was read differs from `installed` in the backend in use. */
+  compare(installed: Installed, family: Family, reading: TableReading): readonly Difference[] {
+    return this.#compare(installed, family, reading, this.#inUse);
+  }
+
+  #compare(
+    installed: Installed,
+    family: Family,
+    reading: TableReading,
+    backend: Backend,
+  ): readonly Difference[] {
+    const kept = this.#kept[family];
+    const known = kept !== null && kept.backend === backend ? kept.chains : noChains;
+    return ruleDifferences(this.ruleset(installed, family), reading, known);
+  }
+
+  ruleset(installed: Installed, family: Family): Ruleset {
+    let byFamily = this.#rendered.get(installed);
+    if (byFamily === undefined) {
+      byFamily = new Map();
+      this.#rendered.set(installed, byFamily);
+    }
+    let ruleset = byFamily.get(family);
+    if (ruleset === undefined) {
+      ruleset = renderRules(installed, family, this.#options.render);
+      byFamily.set(family, ruleset);
+    }
+    return ruleset;
+  }
+
+  get #inUse(): Backend {
+    if (this.#backend !== null) return this.#backend;
+    throw new AntennaError({
+      code: "internal",
+      operation: "read rules",
+      message: "no backend was chosen yet",
+    });
+  }
+
+  #rememberCreated(table: CreatedTable): void {
+    const known = this.#created.some(
+      (each) => each.backend === table.backend && each.family === table.family,
+    );
+    if (!known) this.#created = [...this.#created, table];
+  }
+
+  async #save(): Promise<void> {
+    const installed = this.#installed;
+    if (installed === null) return;
+    const { file, logger } = this.#options;
+    try {
+      await file.save({
+        rulesDigest: installed.program.rulesDigest,
+        backend: this.#inUse,
+        chains: { 4: this.#kept[4]?.chains ?? noChains, 6: this.#kept[6]?.chains ?? noChains },
+        instances: [...installed.instances.values()],
+        createdTables: this.#created,
+        modules: this.#modules,
+      });
+    } catch (error) {
+      // A full disk must not stop enforcement: without a baseline the next start writes everything anew.
+      logger.warn({ error }, "the baseline of the rules could not be stored");
+    }
+  }
+}
+
+export function holdsOurs(reading: TableReading): boolean {
+  return reading.chains.size > 0 || jumps.some((jump) => reading.builtins[jump.builtin].jumps.length > 0);
+}
+
+/** Nothing new is meant: whatever has to be written was taken away by somebody else. */
+function isRepair(ruleset: Ruleset, known: ChainBaselines): boolean {
+  return ruleset.chains.every((chain) => known.get(chain.name)?.text === hashChain(chain));
+}

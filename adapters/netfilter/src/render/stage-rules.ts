@@ -1,0 +1,48 @@
+import type { Direction, Family, Hit, Installed, StageProgram, Tier } from "@antenna/sdk";
+import type { ChainBook } from "./chain.js";
+import { matchConditions } from "./set-condition.js";
+import { allowVerdict, denialChain, type RenderOptions } from "./verdict-chains.js";
+
+export interface StageContext {
+  readonly book: ChainBook;
+  readonly family: Family;
+  readonly direction: Direction;
+  readonly installed: Installed;
+  readonly options: RenderOptions;
+  /** Where a miss goes: the verdict that every chain of the stage ends with. */
+  readonly miss: string;
+}
+
+/** The rules of a stage; every miss, at whatever depth, leaves by `context.miss`. */
+export function stageRules(stage: StageProgram, context: StageContext): readonly string[] {
+  return tierRules(stage, stage.tier, context);
+}
+
+/**
+ * Chains are reached by goto, never by jump: RETURN then leaves ours altogether, and a miss inside a tier goes straight
+ * on to the next stage.
+ */
+function tierRules(stage: StageProgram, tier: Tier, context: StageContext): readonly string[] {
+  const { book, installed, family, direction } = context;
+  const rules: string[] = [];
+  for (const step of tier.steps) {
+    const conditions = matchConditions(step.match, installed, family, { direction, of: "original" });
+    if (conditions.length === 0) continue;
+    const verdict =
+      step.then.kind === "hit"
+        ? hitVerdict(stage, step.then, context)
+        : `-g ${book.content(tierRules(stage, step.then.tier, context))}`;
+    for (const condition of conditions) rules.push(condition + verdict);
+    // Everything ends here; what follows could not be reached.
+    if (conditions.includes("")) return rules;
+  }
+  return [...rules, context.miss];
+}
+
+function hitVerdict(stage: StageProgram, hit: Hit, context: StageContext): string {
+  const { book, family, installed, options } = context;
+  if (stage.action === "allow") return allowVerdict(installed.program);
+  const source =
+    hit.rule === null ? ({ kind: "default" } as const) : ({ kind: "rule", rule: hit.rule } as const);
+  return `-g ${denialChain(book, family, installed.program, options, source)}`;
+}
