@@ -87,12 +87,7 @@ function randomAddress(random: Random, family: Family): Address {
   return address;
 }
 
-function randomRule(
-  random: Random,
-  id: string,
-  names: readonly string[],
-  shape: PolicyShape = {},
-): Rule {
+function randomRule(random: Random, id: string, names: readonly string[], shape: PolicyShape = {}): Rule {
   const action = random.pick(["override-deny", "allow", "allow", "allow", "deny"] as const);
   const some =
     names.length === 0 || random.chance(0.15) ? ["any"] : random.picks(random.between(1, 3), names);
