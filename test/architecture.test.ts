@@ -13,9 +13,12 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "adapters/netlink": [],
   "adapters/netfilter-conntrack": ["@antenna/netlink"],
   "adapters/netfilter": ["@antenna/sdk", "@antenna/netlink", "netfilter-conntrack"],
-  "adapters/linux": ["@antenna/sdk", "@antenna/netlink", "@antenna/netfilter"],
+  "adapters/linux": ["@antenna/sdk", "@antenna/netfilter"],
   daemon: ["@antenna/sdk", "@antenna/netlink", "@antenna/linux"],
 };
+
+/** What the agent and its enforcement points say to callers: types only. */
+const agentTypes = ["agent-calls.ts", "agent-events.ts", "agent-status.ts"];
 
 /** Within the SDK: a folder and the folders and files it may import from. */
 const sdk: Readonly<Record<string, readonly string[]>> = {
@@ -25,7 +28,7 @@ const sdk: Readonly<Record<string, readonly string[]>> = {
   program: ["policy", "evaluate", "program", "error.ts"],
   "ports.ts": ["policy", "evaluate", "program", "reconcile", "error.ts"],
   reconcile: ["policy", "evaluate", "program", "reconcile", "ports.ts", "error.ts"],
-  points: ["policy", "evaluate", "program", "reconcile", "points", "ports.ts", "error.ts"],
+  points: ["policy", "evaluate", "program", "reconcile", "points", "ports.ts", "error.ts", ...agentTypes],
 };
 
 /** Folders whose meaning is pure: time, processes, sockets and files come in from outside. */

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /**
  * Runs the test tiers one after another, each within its time budget, and says at the end what ran.
- * `ANTENNA_TIERS=unit,host` narrows; `--soak` runs the long forms. A tier that cannot run is skipped loudly,
- * and fails instead with CI=true.
+ * `ANTENNA_TIERS=unit,host` narrows to tiers, words narrow to files whose names hold one of them (`npm test -- netlink`);
+ * `--soak` runs the long forms. A tier that cannot run is skipped loudly, and fails instead with CI=true.
  */
 interface Tier {
   readonly name: string;
@@ -39,6 +39,7 @@ function needsRoot(): string | null {
 
 const dist = import.meta.dirname;
 const soak = process.argv.includes("--soak");
+const words = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 
 function filesOf(tier: string): readonly string[] {
   const own = tier === "unit" ? [join(dist, "architecture.test.js")] : [];
@@ -47,7 +48,9 @@ function filesOf(tier: string): readonly string[] {
   const found = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".test.js"),
   );
-  return [...own, ...found.sort().map((name) => join(folder, name))];
+  return [...own, ...found.sort().map((name) => join(folder, name))].filter(
+    (file) => words.length === 0 || words.some((word) => basename(file).includes(word)),
+  );
 }
 
 function runTier(tier: Tier, files: readonly string[]): Promise<number> {

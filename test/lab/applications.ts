@@ -2,7 +2,15 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { inside, type Namespace } from "./namespace.js";
-import type { LoadResult, PeerAnswer, PeerRequest, StreamState } from "./peer-protocol.js";
+import type {
+  LoadResult,
+  PeerAnswer,
+  PeerRequest,
+  PeerResult,
+  PumpResult,
+  SinkState,
+  StreamState,
+} from "./peer-protocol.js";
 
 /** A workload's applications: a handle on the process of `peer.ts` in its namespace. */
 export class Applications implements AsyncDisposable {
@@ -55,7 +63,32 @@ export class Applications implements AsyncDisposable {
     return (await this.#ask({ op: "load-stop", load })) as LoadResult;
   }
 
-  async #ask(request: PeerRequest): Promise<boolean | StreamState | LoadResult | null> {
+  /** Counts UDP datagrams that arrive on a port. */
+  async sink(port: number): Promise<void> {
+    await this.#ask({ op: "sink", port });
+  }
+
+  async received(port: number): Promise<number> {
+    return ((await this.#ask({ op: "sink-state", port })) as SinkState).received;
+  }
+
+  async startPump(
+    pump: string,
+    options: {
+      readonly host: string;
+      readonly port: number;
+      readonly perSecond: number;
+      readonly flows: number;
+    },
+  ): Promise<void> {
+    await this.#ask({ op: "pump-start", pump, ...options });
+  }
+
+  async stopPump(pump: string): Promise<PumpResult> {
+    return (await this.#ask({ op: "pump-stop", pump })) as PumpResult;
+  }
+
+  async #ask(request: PeerRequest): Promise<PeerResult> {
     const id = this.#next++;
     const answered = new Promise<PeerAnswer>((resolve) => this.#waiting.set(id, resolve));
     this.#child.stdin?.write(`${JSON.stringify({ id, ...request })}\n`);

@@ -4,10 +4,9 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** What of the machine the lab must leave as it was: namespaces, links, and whatever stands in its own packet filter. Reads only. */
+/** What of the machine the lab must leave as it was: links, and whatever stands in its own packet filter. Reads only. */
 export async function machineState(): Promise<string> {
   const parts = await Promise.all([
-    command("/usr/sbin/ip", ["netns", "list"]),
     command("/usr/sbin/ip", ["-brief", "link"]),
     command("/usr/sbin/iptables-nft-save", []),
     command("/usr/sbin/ip6tables-nft-save", []),
@@ -16,6 +15,13 @@ export async function machineState(): Promise<string> {
     readFile("/proc/net/ip6_tables_names", "utf8").catch(() => ""),
   ]);
   return parts.join("\n--\n");
+}
+
+/** Which of these namespaces are still there. */
+export async function namespacesLeft(names: readonly string[]): Promise<readonly string[]> {
+  const { stdout } = await run("/usr/sbin/ip", ["netns", "list"]);
+  const present = new Set(stdout.split("\n").map((line) => line.split(" ")[0]));
+  return names.filter((name) => present.has(name));
 }
 
 /** Output without comments and counters, which move by themselves. */

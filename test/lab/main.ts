@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { machineState } from "./machine-state.js";
+import { machineState, namespacesLeft } from "./machine-state.js";
 import { statusView } from "./status-view.js";
 import { Story } from "./story.js";
 
@@ -22,12 +22,14 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 
 const before = await machineState();
 let failures = 0;
+let namespaces: readonly string[] = [];
 try {
   await using story = await Story.begin({
     write: (text) => void process.stdout.write(text),
     colour,
     signal: stop.signal,
   });
+  namespaces = story.namespaces;
   await story.tell();
   failures = story.failures;
   if (!once) {
@@ -41,9 +43,13 @@ try {
   if (!stop.signal.aborted) throw error;
 }
 const after = await machineState();
-if (after !== before) {
+const left = await namespacesLeft(namespaces);
+if (after !== before || left.length > 0) {
   failures += 1;
-  process.stderr.write(`The machine is not as it was found. Before:\n${before}\nAfter:\n${after}\n`);
+  process.stderr.write(
+    `The machine is not as it was found. Namespaces left: ${left.join(", ") || "none"}.\n`,
+  );
+  if (after !== before) process.stderr.write(`Before:\n${before}\nAfter:\n${after}\n`);
 } else {
   process.stdout.write("The machine is as it was found: namespaces gone, nothing of ours outside them.\n");
 }

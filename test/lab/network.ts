@@ -8,6 +8,8 @@ const run = promisify(execFile);
 export interface Network extends AsyncDisposable {
   /** Adds a host with one interface, `eth0`. */
   addHost(name: string, addresses: readonly string[]): Promise<Namespace>;
+  /** Every namespace it made. */
+  readonly names: readonly string[];
 }
 
 export async function createNetwork(): Promise<Network> {
@@ -16,6 +18,9 @@ export async function createNetwork(): Promise<Network> {
   await run(ip, ["-n", fabric.name, "link", "add", "br0", "type", "bridge"]);
   await run(ip, ["-n", fabric.name, "link", "set", "br0", "up"]);
   return {
+    get names() {
+      return [...hosts, fabric].map((namespace) => namespace.name);
+    },
     addHost: async (name, addresses) => {
       const host = await createNamespace(uniqueName(name));
       hosts.push(host);

@@ -9,7 +9,20 @@ export type PeerRequest =
   | { readonly op: "stream-state"; readonly stream: string }
   /** Opens connections one after another until stopped. */
   | { readonly op: "load-start"; readonly load: string; readonly host: string; readonly port: number }
-  | { readonly op: "load-stop"; readonly load: string };
+  | { readonly op: "load-stop"; readonly load: string }
+  /** Counts UDP datagrams that arrive on a port. */
+  | { readonly op: "sink"; readonly port: number }
+  | { readonly op: "sink-state"; readonly port: number }
+  /** Sends numbered UDP datagrams at a steady rate, from as many source ports in turn as `flows` says. */
+  | {
+      readonly op: "pump-start";
+      readonly pump: string;
+      readonly host: string;
+      readonly port: number;
+      readonly perSecond: number;
+      readonly flows: number;
+    }
+  | { readonly op: "pump-stop"; readonly pump: string };
 
 export interface StreamState {
   readonly open: boolean;
@@ -24,6 +37,18 @@ export interface LoadResult {
   readonly seconds: number;
 }
 
+export interface PumpResult {
+  readonly sent: number;
+  /** Datagrams that the sender's own kernel refused (EPERM: its own rules). */
+  readonly refused: number;
+}
+
+export interface SinkState {
+  readonly received: number;
+}
+
+export type PeerResult = boolean | StreamState | LoadResult | PumpResult | SinkState | null;
+
 export type PeerAnswer =
-  | { readonly id: number; readonly ok: true; readonly result: boolean | StreamState | LoadResult | null }
+  | { readonly id: number; readonly ok: true; readonly result: PeerResult }
   | { readonly id: number; readonly ok: false; readonly error: string };

@@ -1,6 +1,16 @@
+import { createSocket } from "node:dgram";
 import { connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import type { LoadResult, PeerAnswer, PeerRequest, StreamState } from "./peer-protocol.js";
+import { setTimeout as delay } from "node:timers/promises";
+import type {
+  LoadResult,
+  PeerAnswer,
+  PeerRequest,
+  PeerResult,
+  PumpResult,
+  SinkState,
+  StreamState,
+} from "./peer-protocol.js";
 
 // The applications of one workload of the lab: listens, connects, streams. Runs inside the workload's namespace and is
 // told what to do on stdin.
@@ -16,10 +26,19 @@ interface Load {
   readonly stop: () => Promise<LoadResult>;
 }
 
+interface Pump {
+  readonly stop: () => Promise<PumpResult>;
+}
+
 const tickMs = 5;
 const connectTimeoutMs = 1000;
+const loadPerSecond = 2000;
+/** A full accept queue drops SYNs: on a busy machine that would look like a rule. */
+const acceptBacklog = 4096;
 const streams = new Map<string, Stream>();
 const loads = new Map<string, Load>();
+const pumps = new Map<string, Pump>();
+const sinks = new Map<number, { received: number }>();
 
 function listen(port: number): Promise<null> {
   const server = createServer((socket) => {
@@ -28,7 +47,7 @@ function listen(port: number): Promise<null> {
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ port, host: "::" }, () => resolve(null));
+    server.listen({ port, host: "::", backlog: acceptBacklog }, () => resolve(null));
   });
 }
 
@@ -78,6 +97,11 @@ function startLoad(name: string, host: string, port: number): null {
   const totals = { connections: 0, failures: 0 };
   const done = (async () => {
     while (running) {
+      const due = ((performance.now() - started) / 1000) * loadPerSecond;
+      if (totals.connections + totals.failures >= due) {
+        await delay(1);
+        continue;
+      }
       const socket = await open(host, port, connectTimeoutMs);
       if (socket === null) totals.failures += 1;
       else {
@@ -103,7 +127,82 @@ async function stopLoad(name: string): Promise<LoadResult> {
   return load.stop();
 }
 
-async function answer(request: PeerRequest): Promise<boolean | StreamState | LoadResult | null> {
+function sink(port: number): Promise<null> {
+  const socket = createSocket("udp4");
+  const count = { received: 0 };
+  sinks.set(port, count);
+  socket.on("message", () => {
+    count.received += 1;
+  });
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.bind(port, () => {
+      socket.setRecvBufferSize(4 << 20);
+      resolve(null);
+    });
+  });
+}
+
+function sinkState(port: number): SinkState {
+  const count = sinks.get(port);
+  if (count === undefined) throw new Error(`nothing sinks on port ${port}`);
+  return { received: count.received };
+}
+
+type PumpRequest = Extract<PeerRequest, { readonly op: "pump-start" }>;
+
+async function startPump({ pump, host, port, perSecond, flows }: PumpRequest): Promise<null> {
+  const sockets = await Promise.all(
+    Array.from({ length: flows }, async () => {
+      const socket = createSocket("udp4");
+      socket.on("error", () => undefined);
+      await new Promise<void>((resolve) => socket.bind(0, resolve));
+      return socket;
+    }),
+  );
+  const totals = { sent: 0, refused: 0 };
+  const underWay = new Set<Promise<void>>();
+  const started = performance.now();
+  const tick = setInterval(() => {
+    // What is due by now, so that a late timer does not lower the rate.
+    const due = Math.floor(((performance.now() - started) * perSecond) / 1000) - totals.sent - totals.refused;
+    for (let i = 0; i < Math.min(due, perSecond); i++) send();
+  }, 2);
+  function send(): void {
+    const socket = sockets[(totals.sent + totals.refused) % sockets.length];
+    if (socket === undefined) return;
+    totals.sent += 1;
+    const done = new Promise<void>((resolve) => {
+      socket.send(Buffer.from(String(totals.sent)), port, host, (error) => {
+        if (error !== null) {
+          totals.sent -= 1;
+          totals.refused += 1;
+        }
+        resolve();
+      });
+    });
+    underWay.add(done);
+    void done.then(() => underWay.delete(done));
+  }
+  pumps.set(pump, {
+    stop: async () => {
+      clearInterval(tick);
+      await Promise.all(underWay);
+      for (const socket of sockets) socket.close();
+      return totals;
+    },
+  });
+  return null;
+}
+
+async function stopPump(name: string): Promise<PumpResult> {
+  const pump = pumps.get(name);
+  if (pump === undefined) throw new Error(`no pump is called ${name}`);
+  pumps.delete(name);
+  return pump.stop();
+}
+
+async function answer(request: PeerRequest): Promise<PeerResult> {
   switch (request.op) {
     case "listen":
       return listen(request.port);
@@ -120,6 +219,14 @@ async function answer(request: PeerRequest): Promise<boolean | StreamState | Loa
       return startLoad(request.load, request.host, request.port);
     case "load-stop":
       return stopLoad(request.load);
+    case "sink":
+      return sink(request.port);
+    case "sink-state":
+      return sinkState(request.port);
+    case "pump-start":
+      return startPump(request);
+    case "pump-stop":
+      return stopPump(request.pump);
   }
 }
 

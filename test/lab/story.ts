@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expectedPath } from "./expectation.js";
 import { type Cell, formatMatrix } from "./matrix.js";
-import { createNetwork } from "./network.js";
+import { createNetwork, type Network } from "./network.js";
 import { type HostName, hosts, type ManagedName, managed, type PolicyOptions, policyOf } from "./policies.js";
 import { Workload } from "./workload.js";
 
@@ -22,6 +22,7 @@ export class Story implements AsyncDisposable {
   readonly #workloads = new Map<HostName, Workload>();
   #policy: PolicyOptions = { mode: "visibility", database: true, maintenance: false };
   #failures = 0;
+  #network: Network | null = null;
 
   private constructor(options: StoryOptions) {
     this.#options = options;
@@ -37,6 +38,11 @@ export class Story implements AsyncDisposable {
       await story[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Names of the network namespaces that it made. */
+  get namespaces(): readonly string[] {
+    return this.#network?.names ?? [];
   }
 
   /** How many things went otherwise than told. */
@@ -72,6 +78,7 @@ export class Story implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), "antenna-lab-"));
     this.#made.push(() => rm(folder, { recursive: true, force: true }));
     const network = await createNetwork();
+    this.#network = network;
     this.#made.push(() => network[Symbol.asyncDispose]());
     for (const [name, { address, ports }] of Object.entries(hosts) as [
       HostName,

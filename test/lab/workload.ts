@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -9,6 +9,8 @@ import { inside, type Namespace } from "./namespace.js";
 
 const run = promisify(execFile);
 const antenna = join(import.meta.dirname, "..", "..", "..", "daemon", "bin", "antenna.js");
+
+const defaultPatienceMs = 20_000;
 
 /** What the lab reads of `antenna status --json`. */
 export interface Status {
@@ -58,24 +60,48 @@ export class Workload implements AsyncDisposable {
     await rename(`${this.policyFile}.new`, this.policyFile);
   }
 
-  /** Starts `antenna run` on the policy file and waits until it is in force. */
-  async startDaemon(flags: readonly string[] = []): Promise<void> {
-    const args = [antenna, "run", "--policy", this.policyFile, "--state-dir", this.stateDir, ...flags];
-    const [file, argv] = inside(this.namespace.path, process.execPath, args);
+  /** Puts a file that is already written in place of the policy file. */
+  async swapPolicy(file: string): Promise<void> {
+    await rename(file, this.policyFile);
+  }
+
+  /** Records of the daemon's log with this message. */
+  async logged(message: string): Promise<readonly { readonly time: string }[]> {
+    const lines = (await readFile(join(this.#folder, "antennad.log"), "utf8")).split("\n");
+    const records = lines
+      .filter((line) => line.endsWith("}"))
+      .map((line) => JSON.parse(line) as { readonly time: string; readonly msg: string });
+    return records.filter((record) => record.msg === message);
+  }
+
+  get daemonPid(): number {
+    if (this.#daemon?.pid === undefined) throw new Error(`${this.name}: no daemon runs`);
+    return this.#daemon.pid;
+  }
+
+  /** Starts `antenna run` on the policy file and waits until it is in force; at most `patienceMs`, default 20 s. */
+  async startDaemon(flags: readonly string[] = [], patienceMs = defaultPatienceMs): Promise<void> {
+    const args = ["run", "--policy", this.policyFile, "--state-dir", this.stateDir, ...flags];
+    const [file, argv] = inside(this.namespace.path, antenna, args);
     const log = createWriteStream(join(this.#folder, "antennad.log"), { flags: "a", mode: 0o600 });
     await new Promise((resolve) => log.once("open", resolve));
     this.#daemon = spawn(file, argv, { stdio: ["ignore", log, log] });
-    await this.settled();
+    await this.settled(patienceMs);
   }
 
-  /** Waits until the daemon says that the policy is in force; rejects after 20 s with what it says instead. */
-  async settled(): Promise<Status> {
-    return this.until("in-sync", (status) => status.state === "in-sync" || status.state === "idle");
+  /** Waits until the daemon says that the policy is in force; rejects after `patienceMs` with what it says instead. */
+  async settled(patienceMs = defaultPatienceMs): Promise<Status> {
+    const settled = (status: Status) => status.state === "in-sync" || status.state === "idle";
+    return this.until("in-sync", settled, patienceMs);
   }
 
-  /** Waits until the status satisfies; rejects after 20 s with the last one. */
-  async until(what: string, satisfied: (status: Status) => boolean): Promise<Status> {
-    const deadline = performance.now() + 20_000;
+  /** Waits until the status satisfies; rejects after `patienceMs` with the last one. */
+  async until(
+    what: string,
+    satisfied: (status: Status) => boolean,
+    patienceMs = defaultPatienceMs,
+  ): Promise<Status> {
+    const deadline = performance.now() + patienceMs;
     let last = "no daemon answers";
     while (performance.now() < deadline) {
       if (this.#daemon !== null && this.#daemon.exitCode !== null) {
@@ -88,7 +114,7 @@ export class Workload implements AsyncDisposable {
       if (status !== null) last = JSON.stringify(status);
       await delay(50);
     }
-    throw new Error(`${this.name}: waited 20 s for ${what}; last status: ${last}`);
+    throw new Error(`${this.name}: waited ${patienceMs / 1000} s for ${what}; last status: ${last}`);
   }
 
   async status(): Promise<Status> {
@@ -97,7 +123,7 @@ export class Workload implements AsyncDisposable {
 
   /** Runs an `antenna` command against this workload's daemon and gives its stdout. */
   async antenna(args: readonly string[]): Promise<string> {
-    const { stdout } = await run(process.execPath, [antenna, ...args, "--state-dir", this.stateDir]);
+    const { stdout } = await run(antenna, [...args, "--state-dir", this.stateDir]);
     return stdout;
   }
 

@@ -1,6 +1,6 @@
 import { AntennaError } from "../error.js";
 import { hostMask } from "./blocks.js";
-import type { Address, Family } from "./model.js";
+import type { Address, Family } from "./family.js";
 
 /** The longest text of a block: eight groups with a dotted tail (45) and `/128`. Longer texts are not looked at. */
 const longestText = 49;

@@ -1,8 +1,6 @@
 import type { AddressSet } from "./address-set.js";
 
-/** An IPv4 (4 bytes) or IPv6 (16 bytes) address in network order. */
-export type Address = Uint8Array;
-export type Family = 4 | 6;
+export type { Address, Family } from "./family.js";
 export type Direction = "in" | "out";
 
 /** What enforcement does: `idle` programs nothing, `visibility` decides as `full` and drops nothing. */
