@@ -1,6 +1,6 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { AntennaError, type Logger, type Removal, systemClock } from "@antenna/sdk";
+import { AntennaError, type ConnectionTable, type Logger, type Removal, systemClock } from "@antenna/sdk";
 import type { Configuration } from "../config/keys.js";
 import { demandCapabilities, neededCapabilities } from "./capabilities.js";
 import { lockStateDir } from "./exclusive.js";
@@ -16,7 +16,7 @@ export async function purgeWithoutDaemon(values: Configuration, signal: AbortSig
   });
   const lock = known === null ? null : await lockStateDir(stateDir);
   try {
-    const removal = await emptyKernel(values, signal);
+    const removal = await emptyKernel(values, known !== null, signal);
     if (known !== null) await emptyStateDir(stateDir);
     return removal;
   } finally {
@@ -24,7 +24,7 @@ export async function purgeWithoutDaemon(values: Configuration, signal: AbortSig
   }
 }
 
-async function emptyKernel(values: Configuration, signal: AbortSignal): Promise<Removal> {
+async function emptyKernel(values: Configuration, ranHere: boolean, signal: AbortSignal): Promise<Removal> {
   const { packetFilter } = (await platform()).ports;
   await using filter = await packetFilter.open({
     namespace: values.namespace,
@@ -36,7 +36,28 @@ async function emptyKernel(values: Configuration, signal: AbortSignal): Promise<
     logger: silent,
     signal,
   });
-  return await filter.remove({ signal });
+  const removal = await filter.remove({ signal });
+  // Where nothing tells that we were here, the bit may be somebody else's.
+  if (!ranHere && removal.removed.length === 0) return removal;
+  try {
+    await restoreCutFlows(filter.connections, signal);
+    return removal;
+  } catch (reason) {
+    if (signal.aborted) throw reason;
+    const { message } = AntennaError.from(reason, "take the cut mark off flows");
+    const residue = { kind: "cut-mark", name: "connections that were cut", reason: message };
+    return { ...removal, residues: [...removal.residues, residue] };
+  }
+}
+
+/** With the rules gone the mark stops nobody, but it stays on the connection, where others may look. */
+async function restoreCutFlows(connections: ConnectionTable, signal: AbortSignal): Promise<void> {
+  for await (const batch of connections.dump({ signal })) {
+    await connections.restore(
+      batch.filter((flow) => flow.cut),
+      { signal },
+    );
+  }
 }
 
 /** The command line has no log; what matters comes back as a result or an error. */
