@@ -17,9 +17,9 @@ interface Tier {
 }
 
 const tiers: readonly Tier[] = [
-  { name: "unit", budgetMinutes: 8, concurrency: 2, obstacle: () => null },
+  { name: "unit", budgetMinutes: 10, concurrency: 2, obstacle: () => null },
   { name: "host", budgetMinutes: 20, concurrency: 2, obstacle: needsRoot },
-  { name: "e2e", budgetMinutes: 8, concurrency: 1, obstacle: needsRoot },
+  { name: "e2e", budgetMinutes: 15, concurrency: 2, obstacle: needsRoot },
 ];
 
 function needsRoot(): string | null {
