@@ -26,8 +26,8 @@ const needs = {
   test: [
     ["/usr/sbin/conntrack", "conntrack"],
     ["/usr/sbin/nft", "nftables"],
-    ["/usr/bin/strace", "strace"],
-    ["/usr/sbin/capsh", "libcap2-bin"],
+    ["/usr/sbin/hping3", "hping3"],
+    ["/usr/sbin/sysctl", "procps"],
   ],
 };
 
