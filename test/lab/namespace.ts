@@ -34,7 +34,12 @@ export async function createNamespace(name: string = uniqueName("ant")): Promise
       await run(ip, ["netns", "delete", name]);
     },
   };
-  await run(ip, ["-n", name, "link", "set", "lo", "up"]);
+  try {
+    await run(ip, ["-n", name, "link", "set", "lo", "up"]);
+  } catch (error) {
+    await namespace[Symbol.asyncDispose]();
+    throw error;
+  }
   return namespace;
 }
 

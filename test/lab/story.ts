@@ -157,10 +157,11 @@ export class Story implements AsyncDisposable {
     await workload.namespace.exec("/usr/sbin/iptables", ["-F", "ANT-IN"]);
     const started = performance.now();
     const status = await workload.until("a repair", (now) => now.drift.repairs > repairs);
-    this.#check(
-      true,
-      `repaired and reported within ${Math.round(performance.now() - started)} ms: ${JSON.stringify(status.drift.last)}`,
-    );
+    const elapsed = Math.round(performance.now() - started);
+    const { differences = [], writer = null } = status.drift.last ?? {};
+    const what = differences.map(({ object, detail }) => `${object}: ${detail}`).join("; ");
+    const who = writer === null ? "somebody" : `${writer.name} (pid ${writer.pid}, both as claimed)`;
+    this.#check(differences.length > 0, `repaired and reported within ${elapsed} ms; ${what}, by ${who}`);
     this.#check(
       !(await outsider.reaches(hosts.app1.address, 8080)),
       "the outsider still does not reach app1:8080",

@@ -12,13 +12,19 @@ const antenna = join(import.meta.dirname, "..", "..", "..", "daemon", "bin", "an
 
 const defaultPatienceMs = 20_000;
 
+/** The latest repair, as the status tells it. */
+export interface Repair {
+  readonly differences: readonly { readonly object: string; readonly detail: string }[];
+  readonly writer: { readonly pid: number; readonly name: string } | null;
+}
+
 /** What the lab reads of `antenna status --json`. */
 export interface Status {
   readonly mode: string | null;
   readonly state: string;
   readonly policyVersion: string | null;
   readonly policyDigest: string | null;
-  readonly drift: { readonly repairs: number; readonly last: unknown };
+  readonly drift: { readonly repairs: number; readonly last: Repair | null };
   readonly budget: {
     readonly memoryMiB: { readonly used: number };
     readonly cpuPercent: { readonly used: number };
