@@ -1,2 +1,4 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2 node --max-semi-space-size=1 --v8-pool-size=0
-import "../dist/main.js";
+import "../dist/lean-heap.js";
+
+await import("../dist/main.js");

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
+#include <malloc.h>
 #include <node_api.h>
 #include <sched.h>
 #include <stdint.h>
@@ -23,6 +24,9 @@
 #include <uv.h>
 
 #define MAX_BATCH 64
+// Not every C library has them; the binary has to load with all of them.
+#pragma weak mallopt
+#pragma weak malloc_trim
 // The step at which open() failed is told in thousands above the errno, which is below 4096.
 #define STEP_NAMESPACE 4096
 #define STEP_SETNS 8192
@@ -576,6 +580,24 @@ static napi_value Lock(napi_env env, napi_callback_info info) {
   return flock(fd, operation | LOCK_NB) < 0 ? failure(env) : integer(env, 0);
 }
 
+// The parameter's value in place of the one that the C library adapts; 0: it has no such parameter.
+static napi_value AllocatorOption(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int32_t parameter;
+  int32_t value;
+  if (!read_arguments(env, info, 2, arguments) || !read_integer(env, arguments[0], &parameter) ||
+      !read_integer(env, arguments[1], &value)) {
+    return NULL;
+  }
+  return integer(env, mallopt == NULL ? 0 : mallopt(parameter, value));
+}
+
+// 1: memory went back to the system.
+static napi_value TrimAllocator(napi_env env, napi_callback_info info) {
+  (void)info;
+  return integer(env, malloc_trim == NULL ? 0 : malloc_trim(0));
+}
+
 NAPI_MODULE_INIT() {
   static const struct {
     const char *name;
@@ -585,6 +607,7 @@ NAPI_MODULE_INIT() {
     {"listen", Listen},     {"turnAway", TurnAway},     {"socketName", SocketName}, {"setOption", SetOption},
     {"getOption", GetOption}, {"send", Send},           {"receive", Receive},     {"watch", Watch},
     {"unwatch", Unwatch},   {"reference", Reference},   {"lock", Lock},
+    {"allocatorOption", AllocatorOption}, {"trimAllocator", TrimAllocator},
   };
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
     napi_value function;

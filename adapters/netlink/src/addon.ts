@@ -30,6 +30,8 @@ export interface Addon {
   unwatch(socket: NativeSocket): void;
   reference(socket: NativeSocket, keep: boolean): void;
   lock(fd: number, operation: number): number;
+  allocatorOption(parameter: number, value: number): number;
+  trimAllocator(): number;
 }
 
 let loaded: Addon | null = null;

@@ -1,3 +1,4 @@
+export { returnFreedMemory, trimAllocator } from "./allocator.js";
 export { readAcknowledgement } from "./codec/acknowledgement.js";
 export { AttributeReader } from "./codec/attribute-reader.js";
 export { AttributeWriter } from "./codec/attribute-writer.js";

@@ -1,5 +1,5 @@
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
 import { AntennaError } from "@antenna/sdk";
 import { type Command, configOption, jsonOption, stateDirOption } from "../command.js";
 import { largestBody } from "../control/protocol.js";
@@ -38,19 +38,41 @@ Nothing is changed. Flows that are closing already don't count. Exit code 3 when
   },
 };
 
-/** Refused by its size before it is read; what it holds is judged by the daemon. */
+/** Refused by its kind or size before it is read, as by `policy check`; what it holds is judged by the daemon. */
 async function openPolicy(file: string): Promise<AsyncIterable<Uint8Array>> {
   try {
-    const { size } = await stat(file);
-    if (size <= largestBody) return createReadStream(file);
+    // Without O_NONBLOCK the opening of a pipe that nobody writes to never ends.
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const status = await handle.stat();
+    if (status.isFile() && status.size <= largestBody) return handle.createReadStream();
+    await handle.close();
+    const kind = status.isDirectory() ? "a directory" : "a device, a pipe or a socket";
+    throw refused(
+      file,
+      status.isFile()
+        ? `larger than ${largestBody} bytes, the most that a policy may have`
+        : `is ${kind}, not a file`,
+    );
   } catch (reason) {
+    if (reason instanceof AntennaError) throw reason;
+    const code = reason instanceof Error && "code" in reason ? reason.code : null;
+    if (code === "ENOENT" || code === "ENOTDIR") throw refused(file, "there is no such file");
     const detail = reason instanceof Error ? reason.message : String(reason);
     const message = `the policy can't be read (${detail})`;
-    throw new AntennaError({ code: "storage", operation: `read ${file}`, message, detail, cause: reason });
+    const isDenied = code === "EACCES" || code === "EPERM";
+    throw new AntennaError({
+      code: isDenied ? "not-permitted" : "storage",
+      operation: `read ${file}`,
+      message,
+      detail,
+      cause: reason,
+    });
   }
-  const problem = `larger than ${largestBody} bytes, the most that a policy may have`;
+}
+
+function refused(file: string, problem: string): AntennaError {
   const problems = [{ path: "", problem }];
-  throw new AntennaError({ code: "input-refused", operation: `read ${file}`, message: problem, problems });
+  return new AntennaError({ code: "input-refused", operation: `read ${file}`, message: problem, problems });
 }
 
 export function formatPreview(document: PolicyPreviewDocument): string {

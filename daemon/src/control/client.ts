@@ -32,8 +32,11 @@ export async function ask(options: AskOptions): Promise<unknown> {
   const socket = await open(options);
   try {
     const sent = send(socket, options);
-    // The answer decides; a daemon that refuses early does not read the body to its end.
-    sent.catch(() => undefined);
+    // The answer decides; a daemon that refuses early does not read the body to its end. A body that can't be read to
+    // its end leaves the daemon waiting for the rest: nobody would answer.
+    sent.catch((reason: unknown) => {
+      if (!isConnectionLoss(reason)) socket.destroy(reason instanceof Error ? reason : undefined);
+    });
     return await receive(socket, options);
   } finally {
     socket.destroy();

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { unlink } from "node:fs/promises";
+import { chmod, unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { AntennaError, type Logger } from "@antenna/sdk";
 import {
@@ -40,7 +40,7 @@ export interface ControlServerOptions {
 }
 
 /**
- * The control socket's server. The socket file is made with the process's umask; the caller holds the lock of its
+ * The control socket's server. The socket file is made with the process's umask, and then has mode 0600; the caller holds the lock of its
  * directory, so that a file that is there already is a leftover and is replaced.
  */
 export class ControlServer implements AsyncDisposable {
@@ -62,6 +62,7 @@ export class ControlServer implements AsyncDisposable {
     });
     server.#server.listen(options.path);
     await once(server.#server, "listening");
+    await chmod(options.path, 0o600);
     return server;
   }
 

@@ -1,4 +1,4 @@
-import { sendDatagram } from "@antenna/netlink";
+import { returnFreedMemory, sendDatagram, trimAllocator } from "@antenna/netlink";
 import {
   type Agent,
   AntennaError,
@@ -17,6 +17,7 @@ import { controlHandler } from "./control-handler.js";
 import { demandFreeMark } from "./cut-mark.js";
 import { essentialFacts } from "./essential-facts.js";
 import { Exclusive } from "./exclusive.js";
+import { GarbageCollector } from "./garbage.js";
 import type { Log } from "./log.js";
 import { platform } from "./platform.js";
 import { PolicySource } from "./policy-source.js";
@@ -51,6 +52,7 @@ export class Daemon implements AsyncDisposable {
   #agent: Agent | null = null;
   #manager: ServiceManager | null = null;
   #meter: UsageMeter | null = null;
+  #garbage: GarbageCollector | null = null;
   #resolvers: ResolverWatch | null = null;
   #policies: PolicySource | null = null;
   #purged = false;
@@ -133,11 +135,17 @@ export class Daemon implements AsyncDisposable {
     });
     const send = (path: string, text: string): Promise<void> => sendDatagram(path, Buffer.from(text));
     this.#manager = this.#owned.use(new ServiceManager({ environment, send, logger: log }));
+    returnFreedMemory();
+    this.#garbage = this.#owned.use(new GarbageCollector({ trim: trimAllocator }));
     this.#meter = this.#owned.use(new UsageMeter(stateDir));
     const handler = controlHandler({
       agent: () => this.#agent,
       status: () => this.#status(),
-      foreign: async (question) => await (await platform()).foreignRules(namespace, question),
+      isOwnAddress: async (peer) => await (await platform()).isOwnAddress(namespace, peer),
+      foreign: async (question, { verdict }) => {
+        const accepted = values.onAllow === "accept" && verdict === "allowed";
+        return await (await platform()).foreignRules(namespace, question, { accepted });
+      },
       purge: () => this.#purgeAndStop(),
     });
     this.#owned.use(await ControlServer.listen({ path: socket, handler, logger: log }));
@@ -183,7 +191,10 @@ export class Daemon implements AsyncDisposable {
     const apply = async (policy: Policy): Promise<void> => {
       await agent.apply(policy, { signal: this.#closing.signal });
     };
-    const read = (file: string, signal: AbortSignal): Promise<Policy> => readPolicyFile(file, { signal });
+    const read = async (file: string, signal: AbortSignal): Promise<Policy> => {
+      this.#garbage?.makeRoom();
+      return await readPolicyFile(file, { signal }).finally(() => this.#garbage?.worked());
+    };
     const source = await PolicySource.open({ path, read, apply, problems: this.#problems, logger: log });
     this.#policies = this.#owned.use(source);
   }
@@ -192,6 +203,7 @@ export class Daemon implements AsyncDisposable {
   #follow(agent: Agent): void {
     const { log } = this.#options;
     agent.on("policy", (event) => {
+      this.#garbage?.worked();
       log.info({ ...event }, "policy in force");
       this.#manager?.status(`policy ${event.version} in force, mode ${event.mode}`);
       this.#manager?.ready();

@@ -14,7 +14,7 @@ import {
   subtractBlocks,
   uniteBlocks,
 } from "./blocks.js";
-import type { Address, Family } from "./model.js";
+import type { Address, Family } from "./family.js";
 
 export interface AddressSetDiff {
   readonly added: AddressSet;
@@ -39,6 +39,8 @@ export class AddressSet {
   readonly v4: Blocks;
   /** Four words per block, host byte order, the most significant first. */
   readonly v6: Blocks;
+  /** The difference that was asked for last: a new version of a set is compared with the old one more than once. */
+  #known: { readonly other: AddressSet; readonly diff: AddressSetDiff } | null = null;
 
   private constructor(v4: Blocks, v6: Blocks) {
     this.v4 = v4;
@@ -121,12 +123,15 @@ export class AddressSet {
 
   /** What to add to and remove from this set to get `other`, by members. */
   diff(other: AddressSet): AddressSetDiff {
+    if (this.#known?.other === other) return this.#known.diff;
     const v4 = diffBlocks(this.v4, other.v4);
     const v6 = diffBlocks(this.v6, other.v6);
-    return {
+    const diff = {
       added: AddressSet.fromBlocks(v4.added, v6.added),
       removed: AddressSet.fromBlocks(v4.removed, v6.removed),
     };
+    this.#known = { other, diff };
+    return diff;
   }
 
   union(...others: readonly AddressSet[]): AddressSet {

@@ -108,10 +108,11 @@ export function uniteInto(out: Blocks, a: Blocks, b: Blocks): number {
   return append(out, length, a, cursor, a.prefix.length);
 }
 
-/** The blocks of `a` that are not, exactly so, in `b`. */
+/** The blocks of `a` that are not, exactly so, in `b`: in arrays of their number, or those of `a` when they are all. */
 export function subtractBlocks(a: Blocks, b: Blocks): Blocks {
-  if (a.prefix.length === 0 || b.prefix.length === 0) return a;
-  const out = allocateBlocks(a.width, a.prefix.length);
+  const common = countCommon(a, b);
+  if (common === 0) return a;
+  const out = allocateBlocks(a.width, a.prefix.length - common);
   let length = 0;
   let cursor = 0;
   for (let k = 0; k < b.prefix.length && cursor < a.prefix.length; k++) {
@@ -120,7 +121,20 @@ export function subtractBlocks(a: Blocks, b: Blocks): Blocks {
     cursor = next;
     if (cursor < a.prefix.length && compareBlocks(a, cursor, b, k) === 0) cursor++;
   }
-  return shorten(out, append(out, length, a, cursor, a.prefix.length));
+  append(out, length, a, cursor, a.prefix.length);
+  return out;
+}
+
+function countCommon(a: Blocks, b: Blocks): number {
+  let count = 0;
+  let cursor = 0;
+  for (let k = 0; k < b.prefix.length && cursor < a.prefix.length; k++) {
+    cursor = seekBlock(a, cursor, b, k);
+    if (cursor === a.prefix.length || compareBlocks(a, cursor, b, k) !== 0) continue;
+    count++;
+    cursor++;
+  }
+  return count;
 }
 
 /** The blocks that only one side has. Equal stretches at both ends, the rule when little changed, cost a comparison. */

@@ -24,6 +24,8 @@ const fanOut = 16;
 const buckets = 4_096;
 const branches = buckets / fanOut;
 const digestBytes = 32;
+/** Members whose bytes are laid out at once: 3 MB at most, unless they are chosen to meet in few buckets. */
+const mostLaidOut = 131_072;
 /** Below, a set is digested anew each time, in less than the time of a pass over a large one. */
 const smallestKept = 512;
 
@@ -38,7 +40,11 @@ const trees = new WeakMap<AddressSet, Tree>();
 
 function plant(set: AddressSet): Tree {
   const digests = new Uint8Array(branches * digestBytes);
-  digestBranches(set, new Uint8Array(branches).fill(1), digests);
+  // A pass over the members for each stretch of branches: hashing them again costs little, room for all of them much.
+  const stretch = Math.max(1, Math.floor(branches / Math.ceil(set.size / mostLaidOut)));
+  for (let from = 0; from < branches; from += stretch) {
+    digestBranches(set, new Uint8Array(branches).fill(1, from, from + stretch), digests);
+  }
   return crown(set, digests);
 }
 

@@ -36,7 +36,8 @@ function readFamily(bytes: Uint8Array, offset: number, width: 1 | 4, count: numb
   const end = offset + address.byteLength;
   new Uint8Array(address.buffer).set(bytes.subarray(offset, end));
   if (!littleEndian) Buffer.from(address.buffer).swap32();
-  return { width, address, prefix: bytes.slice(end, end + count) };
+  // A copy: `slice` of a Buffer is a view, and would hold on to the bytes of the whole file.
+  return { width, address, prefix: new Uint8Array(bytes.subarray(end, end + count)) };
 }
 
 function littleEndianBytes(words: Uint32Array): Uint8Array {
