@@ -13,7 +13,7 @@ const allNodes = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1
 export function aimedPacket(random: Random, policy: Policy, essentials: readonly Essential[]): Packet {
   const packet = stateless(randomPacket(random, policy, essentials));
   if (!random.chance(0.25)) return packet;
-  switch (random.below(8)) {
+  switch (random.below(9)) {
     case 0:
       return withoutPorts(packet, { ...relatedError(random, packet) });
     case 1:
@@ -28,6 +28,7 @@ export function aimedPacket(random: Random, policy: Policy, essentials: readonly
     case 4:
       return dhcp(random, packet);
     case 5:
+    case 8:
       return translated(random, packet, essentials);
     case 6:
       // The other family's ICMP is a protocol without types.

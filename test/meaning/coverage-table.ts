@@ -1,6 +1,6 @@
 import type { EnforcementMode, Family, Stage } from "@antenna/sdk";
 
-export const stages: readonly Stage[] = [
+const stages: readonly Stage[] = [
   ...(["loopback", "cut", "secure", "established", "related"] as const),
   ...(["essential", "override-deny", "allow", "deny", "default"] as const),
 ];

@@ -11,7 +11,7 @@ import type { TracedPacket } from "../tracer/traced-packet.js";
 import { ownersPrefix } from "./expectation.js";
 
 export const cutMark = 0x10000000;
-export const renderOptions = { cutMark, nflogGroup: 4711, nflogRate: 50 } as const;
+const renderOptions = { cutMark, nflogGroup: 4711, nflogRate: 50 } as const;
 
 const families: readonly Family[] = [4, 6];
 const ownersRules = `*filter

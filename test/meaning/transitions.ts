@@ -4,12 +4,22 @@ import {
   type Installed,
   type Packet,
   type Policy,
+  type Rule,
   type RuleProgram,
+  type Service,
 } from "@antenna/sdk";
 import { compile } from "@antenna/sdk/internal/program/compile.js";
+import { measuredCosts } from "@antenna/sdk/internal/program/cost-model.js";
 import { planRemove, planSafe } from "@antenna/sdk/internal/reconcile/plan.js";
 import type { TracedPacket } from "../tracer/traced-packet.js";
-import { changedPolicy, randomPolicy, randomSet, showPacket, showPolicy } from "../unit/arbitrary-policy.js";
+import {
+  changedPolicy,
+  nearMember,
+  randomPolicy,
+  randomSet,
+  showPacket,
+  showPolicy,
+} from "../unit/arbitrary-policy.js";
 import { Random } from "../unit/random.js";
 import { aimedPacket } from "./aimed-packet.js";
 import { KernelModel } from "./kernel-model.js";
@@ -46,12 +56,15 @@ export function checkTransitions(options: TransitionsOptions): TransitionsResult
   };
   const result = { transitions: 0, states: 0, crashes: 0, packets: 0 };
   while (result.transitions < options.transitions) {
-    const circumstances = randomCircumstances(random);
-    let policy = randomPolicy(random, { modes: ["full", "selective", "visibility", "idle"], maxRules: 10 });
+    const contesting = random.chance(0.6);
+    const drawn = randomCircumstances(random);
+    // Laid out plainly, rules stay when members change, and the members are changed in place.
+    const circumstances = contesting && random.chance(0.8) ? { ...drawn, costs: measuredCosts } : drawn;
+    let policy = contesting ? contestedPolicy(random) : randomPolicy(random, startingShape(random));
     const model = new KernelModel();
     let installed = execute(model, null, programOf(policy, circumstances), () => undefined);
     for (let step = 0; step < 4; step++) {
-      const next = nextPolicy(random, policy);
+      const next = contesting ? contestedStep(random, policy) : nextPolicy(random, policy);
       const changed: Circumstances = random.chance(0.9)
         ? circumstances
         : { ...circumstances, settling: !circumstances.settling };
@@ -92,6 +105,69 @@ export function checkTransitions(options: TransitionsOptions): TransitionsResult
   return { ...result, commands, failure: null };
 }
 
+/** Few sets under many rules, so that they are asked by the same packets for different reasons. */
+function startingShape(random: Random): Parameters<typeof randomPolicy>[1] {
+  const modes = ["full", "full", "selective", "selective", "visibility", "idle"] as const;
+  return {
+    modes,
+    maxSets: random.pick([2, 3, 4, 6]),
+    maxRules: random.pick([6, 10, 14]),
+    secure: random.pick([0, 0.15, 0.6]),
+  };
+}
+
+/** Services that overlap, touch and lie apart, of one protocol each. */
+const contested: readonly (readonly Service[])[] = [
+  [service(6, [80, 80]), service(6, [80, 80]), service(6, [80, 90]), service(6, [90, 100])],
+  [service(17, null), service(17, [80, 80]), service(17, [81, 81])],
+  [icmpService(1, null), icmpService(1, 8), icmpService(1, 8), icmpService(1, 3)],
+  [icmpService(58, null), icmpService(58, 128), icmpService(58, 1)],
+];
+
+function service(protocol: number, ports: readonly [number, number] | null): Service {
+  const ranges = ports === null ? null : [{ from: ports[0], to: ports[1] }];
+  return { protocol, ports: ranges, icmpType: null, icmpCode: null };
+}
+
+function icmpService(protocol: number, icmpType: number | null): Service {
+  return { protocol, ports: null, icmpType, icmpCode: null };
+}
+
+/** Two or three sets about which rules of different actions say different things for the same few services. */
+function contestedPolicy(random: Random): Policy {
+  const names = ["a", "b", "c"].slice(0, random.between(2, 3));
+  const services = random.chance(0.2) ? contested.flat() : random.pick(contested);
+  const direction = random.pick(["in", "out"] as const);
+  const rules = Array.from({ length: random.between(2, 8) }, (_, index): Rule => {
+    const action = random.pick(["override-deny", "override-deny", "allow", "allow", "deny"] as const);
+    return {
+      id: `rule-${index}`,
+      direction,
+      action,
+      peers: [random.pick(names)],
+      services: random.chance(0.1) ? null : [random.pick(services)],
+      secure: action === "allow" && random.chance(0.1),
+    };
+  });
+  // Blocks of both families from the start: a set of hosts alone would move for the first block that comes.
+  const blocks = AddressSet.from(["10.9.0.0/30", "10.9.1.0/30", "fd09::/126"]);
+  const sets = new Map(names.map((name) => [name, blocks.union(randomSet(random, 4))]));
+  const shell = randomPolicy(random, { modes: ["full", "full", "selective"], maxRules: 0, maxSets: 0 });
+  return { ...shell, rules, sets };
+}
+
+/** One block comes to some of the sets and leaves others. */
+function contestedStep(random: Random, policy: Policy): Policy {
+  const block = someBlock(random, policy.sets);
+  const sets = [...policy.sets].map(([name, set]): [string, AddressSet] => {
+    const change = random.pick(["comes", "comes", "leaves", "stays"] as const);
+    if (change === "stays") return [name, set];
+    const [comes, leaves] = change === "comes" ? [block, AddressSet.empty] : [AddressSet.empty, block];
+    return [name, set.with(comes, leaves)];
+  });
+  return { ...policy, sets: new Map(sets) };
+}
+
 /** Another mode, other rules, or other members under the same rules: a few, or in every set. */
 function nextPolicy(random: Random, policy: Policy): Policy {
   if (random.chance(0.05)) return { ...policy, mode: policy.mode === "idle" ? "full" : "idle" };
@@ -100,16 +176,26 @@ function nextPolicy(random: Random, policy: Policy): Policy {
   const names = [...policy.sets.keys()];
   if (names.length === 0) return changedPolicy(random, policy);
   const sets = new Map(policy.sets);
-  const touched = random.chance(0.3) ? names : random.picks(random.between(1, 3), names);
+  const touched = random.chance(0.3) ? names : random.picks(random.between(1, 4), names);
+  // Sets change apart from each other, or the same address comes to some and leaves others at one moment.
+  const together = random.chance(0.6);
+  const common = someBlock(random, sets);
   for (const name of touched) {
-    const from = sets.get(random.pick(names)) ?? AddressSet.empty;
-    // What comes in is often what another set has or loses at the same moment.
-    const moved = random.chance(0.5) ? oneOf(random, from) : randomSet(random, 2);
     const own = sets.get(name) ?? AddressSet.empty;
-    const lost = random.chance(0.5) ? oneOf(random, own) : AddressSet.empty;
-    sets.set(name, random.chance(0.3) ? own.with(AddressSet.empty, lost) : own.with(moved, lost));
+    const comes = together ? common : someBlock(random, sets);
+    const leaves = random.chance(0.5) ? oneOf(random, own) : AddressSet.empty;
+    const change = random.pick(["comes", "comes", "leaves", "both"] as const);
+    if (change === "comes") sets.set(name, own.with(comes, AddressSet.empty));
+    else if (change === "leaves") sets.set(name, own.with(AddressSet.empty, together ? common : leaves));
+    else sets.set(name, own.with(comes, leaves));
   }
   return { ...policy, sets };
+}
+
+/** A block that some set has, or any other. */
+function someBlock(random: Random, sets: ReadonlyMap<string, AddressSet>): AddressSet {
+  const set = sets.get(random.pick([...sets.keys()])) ?? AddressSet.empty;
+  return random.chance(0.5) ? oneOf(random, set) : randomSet(random, 2);
 }
 
 /** A set of one of its blocks; empty: it has none. */
@@ -130,12 +216,30 @@ function follow(
   circumstances: Circumstances,
   model: KernelModel,
 ): readonly Followed[] {
+  const moving = changedMembers(policies);
   return Array.from({ length: packetsEach }, (_, index) => {
     const policy = policies[index % 2] as Policy;
-    const packet = aimedPacket(random, policy, essentialsOf(policy, circumstances));
+    const aimed = aimedPacket(random, policy, essentialsOf(policy, circumstances));
+    const packet = random.chance(0.7) ? withPeer(aimed, nearMember(random, moving, aimed.family)) : aimed;
     const traced = random.pick(tracedVariants(packet, random));
     return { packet, traced, before: verdict(model, traced) };
   });
+}
+
+/** Every address whose membership in some set changes. */
+function changedMembers([before, after]: readonly [Policy, Policy]): AddressSet {
+  let moving = AddressSet.empty;
+  for (const [name, set] of after.sets) {
+    const { added, removed } = (before.sets.get(name) ?? AddressSet.empty).diff(set);
+    moving = moving.union(added, removed);
+  }
+  return moving;
+}
+
+function withPeer(packet: Packet, peer: Packet["source"]): Packet {
+  const tracked = packet.originalDestination !== null && !packet.reply;
+  if (packet.direction === "in") return { ...packet, source: peer };
+  return { ...packet, destination: peer, originalDestination: tracked ? peer : packet.originalDestination };
 }
 
 function verdict(model: KernelModel, packet: TracedPacket): string {

@@ -43,7 +43,7 @@ export function missingFunctions(): readonly string[] {
 }
 
 /** Every mutant there is, in a fixed order. */
-export function allMutants(): readonly Mutant[] {
+function allMutants(): readonly Mutant[] {
   return places.filter(({ file }) => existsSync(join(root, file))).flatMap(mutantsOf);
 }
 

@@ -75,7 +75,7 @@ const operators: readonly Operator[] = [
   swap("filter nothing", "code", /\.filter\(/g, () => ".filter(() => true, "),
   swap("forget to reverse", "code", /\.reverse\(\)/g, () => ""),
   swap("forget the last", "code", /(?<=\[(?:\d+, )*\d+), \d+(?=\])/g, () => ""),
-  swap("drop what is added", "code", /^ +[\w.#[\]]+\.(?:push|add|set|delete)\(.*\);$/gm, () => ""),
+  swap("drop what is added", "code", /^ +[\w.#[\]]+\.(?:push|add|set|delete)\(.*\);$/gm, () => ";"),
   swap("drop an element", "code", /^ +\.\.\.\(?[^;{}]*,$/gm, () => ""),
   swap("swap neighbours", "code", /^( +\.\.\.[^;{}]*,)\n( +\.\.\.[^;{}]*,)$/gm, ([, a, b]) => `${b}\n${a}`),
   swap(

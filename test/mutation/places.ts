@@ -9,7 +9,7 @@ export interface Place {
   readonly harmless?: readonly Harmless[];
 }
 
-export interface Harmless {
+interface Harmless {
   readonly line: RegExp;
   /** Only of these operators; absent: of all. */
   readonly operators?: readonly string[];
@@ -97,8 +97,21 @@ export const places: readonly Place[] = [
     part: "render",
     file: `${render}/render-rules.js`,
     functions: ["renderRules", "renderDirection", "relatedConditions"],
+    harmless: [
+      {
+        line: /answers\.length|openings\.length/,
+        operators: ["shift bound"],
+        why: "one chain more that only goes on",
+      },
+      { line: /relatedConditions/, operators: ["swap neighbours"], why: "both allow: their order is free" },
+    ],
   },
-  { part: "render", file: `${render}/restore-text.js`, functions: ["switchText", "removalText"] },
+  {
+    part: "render",
+    file: `${render}/restore-text.js`,
+    functions: ["switchText", "removalText"],
+    harmless: [{ line: /./, operators: ["filter nothing"], why: "writes once more what stands already" }],
+  },
   {
     part: "render",
     file: `${render}/service-conditions.js`,
@@ -111,11 +124,16 @@ export const places: readonly Place[] = [
       "icmpCondition",
       "icmpReplyType",
     ],
+    harmless: [
+      { line: /slots \+ takes/, operators: ["shift bound"], why: "shorter lists, more of them" },
+      { line: /chunk\.length/, operators: ["shift bound"], why: "no service has an empty list of ports" },
+    ],
   },
   {
     part: "render",
     file: `${render}/set-condition.js`,
     functions: ["matchConditions", "seenService", "setCondition"],
+    harmless: [{ line: /const port = /, why: "no guard asks a set of pairs: answers never get there" }],
   },
   { part: "render", file: `${render}/stage-rules.js`, functions: ["tierRules", "hitVerdict"] },
   {
@@ -137,12 +155,33 @@ export const places: readonly Place[] = [
       "deleteCommand",
       "isEmpty",
     ],
+    harmless: [
+      { line: /room/, why: "how full a set may get before it moves" },
+      { line: /slice\(index \+ 1\)/, why: "a change compared with itself only errs towards moving" },
+      { line: /names\.add|\.\.\.live/, why: "sets have names by their keys: two never ask for one" },
+    ],
   },
-  { part: "plan", file: `${program}/set-change.js`, functions: ["changeOf", "changeOfPairs", "byPort"] },
+  {
+    part: "plan",
+    file: `${program}/set-change.js`,
+    functions: ["changeOf", "changeOfPairs", "byPort"],
+    harmless: [
+      { line: /\.kind === /, why: "both are of one kind: the caller saw to it" },
+      { line: /diffs\.set|known\.set/, why: "what is not remembered is computed again" },
+    ],
+  },
   {
     part: "plan",
     file: `${program}/set-use.js`,
-    functions: ["setUses", "placesInRules", "noteGuard", "noteTier", "note", "servicesMeet", "rangesMeet"],
+    functions: ["placesInRules", "noteTier", "note", "servicesMeet", "rangesMeet"],
+    harmless: [
+      {
+        line: /const shadows/,
+        operators: ["shift bound", "off by one"],
+        why: "errs towards moving: the last tier shadows nothing",
+      },
+      { line: /return false;/, operators: ["swap answers"], why: "errs towards moving: they do not meet" },
+    ],
   },
 ];
 

@@ -51,10 +51,15 @@ async function tryOne(mutant: Mutant, seed: number): Promise<Verdict> {
 
 async function judge(mutant: Mutant, replacement: Replacement, seed: number): Promise<Verdict> {
   const started = performance.now();
-  const trial = await node([join(here, "trial.js")], replacement, seed);
+  const trial = await node([join(here, "trial.js")], replacement, mutant.part, seed);
   let caughtBy = trial.late ? "it hangs" : trial.code === 0 ? trial.output || null : "it does not run";
   for (const name of caughtBy === null ? others : []) {
-    const { code, late } = await node(["--test", join(unit, `${name}.test.js`)], replacement, seed);
+    const { code, late } = await node(
+      ["--test", join(unit, `${name}.test.js`)],
+      replacement,
+      mutant.part,
+      seed,
+    );
     if (code === 0 && !late) continue;
     caughtBy = name;
     break;
@@ -68,11 +73,21 @@ interface Outcome {
   readonly late: boolean;
 }
 
-function node(args: readonly string[], replacement: Replacement, seed: number): Promise<Outcome> {
+function node(
+  args: readonly string[],
+  replacement: Replacement,
+  part: Mutant["part"],
+  seed: number,
+): Promise<Outcome> {
   const imported = join(here, "replace-module.js");
   const child = spawn(process.execPath, ["--conditions=in-repo", "--import", imported, ...args], {
     stdio: ["ignore", "pipe", "ignore"],
-    env: { ...process.env, ANTENNA_REPLACEMENT: JSON.stringify(replacement), ANTENNA_SEED: String(seed) },
+    env: {
+      ...process.env,
+      ANTENNA_REPLACEMENT: JSON.stringify(replacement),
+      ANTENNA_PART: part,
+      ANTENNA_SEED: String(seed),
+    },
   });
   let output = "";
   let late = false;

@@ -4,11 +4,9 @@ import { comparePairs } from "../meaning/pairs.js";
 import { checkTransitions } from "../meaning/transitions.js";
 
 // One mutant: the property tests of meaning and of safe applies, each until its first counterexample. Prints which
-// test failed, or nothing. Run with `--import replace-module.js`.
+// test failed, or nothing. Run with `--import replace-module.js`; ANTENNA_PART says what was changed.
 
 const seed = Number(process.env.ANTENNA_SEED);
-const pairs = Number(process.env.ANTENNA_PAIRS ?? 60_000);
-const transitions = Number(process.env.ANTENNA_TRANSITIONS ?? 600);
 
 function caught(test: () => { readonly failure: unknown }): boolean {
   try {
@@ -19,10 +17,18 @@ function caught(test: () => { readonly failure: unknown }): boolean {
 }
 
 const coverage = new CoverageTable();
-const tests = [
-  ["meaning", () => comparePairs({ seed, pairs: pairs / 10, coverage, evaluate })],
-  ["meaning-plan", () => checkTransitions({ seed, transitions })],
-  ["meaning", () => comparePairs({ seed: seed + 1, pairs, coverage, evaluate })],
-] as const;
+const meaning = (pairs: number) => () => comparePairs({ seed: seed + pairs, pairs, coverage, evaluate });
+const plan = (transitions: number) => () => checkTransitions({ seed, transitions });
+const tests =
+  process.env.ANTENNA_PART === "plan"
+    ? ([
+        ["meaning-plan", plan(3_000)],
+        ["meaning", meaning(6_000)],
+      ] as const)
+    : ([
+        ["meaning", meaning(12_000)],
+        ["meaning-plan", plan(300)],
+        ["meaning", meaning(120_000)],
+      ] as const);
 const first = tests.find(([, test]) => caught(test));
 process.stdout.write(first?.[0] ?? "");

@@ -115,7 +115,7 @@ export function matches(match: Match, packet: TracedPacket, context: MatchContex
   }
 }
 
-export function addressOf(packet: TracedPacket, side: "src" | "dst"): Uint8Array {
+function addressOf(packet: TracedPacket, side: "src" | "dst"): Uint8Array {
   return side === "src" ? packet.source : packet.destination;
 }
 

@@ -4,7 +4,7 @@ import type { Match, NumberRange } from "./match.js";
 import { tcpFlagBits } from "./traced-packet.js";
 import { parseU32 } from "./u32.js";
 
-export type Target =
+type Target =
   | { readonly kind: "accept" | "drop" | "return" }
   | { readonly kind: "reject"; readonly with: string | null }
   | { readonly kind: "log"; readonly prefix: string; readonly group: number }

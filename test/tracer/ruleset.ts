@@ -2,7 +2,7 @@ import type { TracedRule } from "./rule.js";
 import { identityOf, parseRule } from "./rule.js";
 import { splitWords } from "./words.js";
 
-export interface Chain {
+interface Chain {
   /** null: a chain of somebody's own; what falls off its end returns. */
   readonly policy: "ACCEPT" | "DROP" | null;
   readonly rules: readonly TracedRule[];

@@ -43,7 +43,7 @@ export interface TracedPacket {
   readonly ipsec: boolean;
 }
 
-export interface Transport {
+interface Transport {
   readonly protocol: number;
   readonly sourcePort: number | null;
   readonly destinationPort: number | null;

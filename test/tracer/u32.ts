@@ -6,7 +6,7 @@ export interface U32Test {
   readonly ranges: readonly { readonly from: number; readonly to: number }[];
 }
 
-export interface U32Step {
+interface U32Step {
   readonly operator: "&" | "<<" | ">>" | "@";
   readonly operand: number;
 }

@@ -44,7 +44,7 @@ export interface FrameSpec {
   readonly fragment?: Fragment | null;
 }
 
-export interface Fragment {
+interface Fragment {
   readonly identification: number;
   readonly offset: number;
   /** In bytes, a multiple of eight; null: to the end, and no more fragments follow. */

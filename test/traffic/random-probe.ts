@@ -23,7 +23,7 @@ const conditions = [
   ...["related", "untracked", "invalid", "later-fragment", "fragmented", "extension"],
   ...["authentication", "loopback"],
 ] as const;
-export type Condition = (typeof conditions)[number];
+type Condition = (typeof conditions)[number];
 
 export interface ProbeOptions {
   readonly id: number;
@@ -379,7 +379,7 @@ export function payloadFor(upper: Upper, id: number): Uint8Array {
 }
 
 /** IPv6: ipv6_find_hdr leaves the offset at zero for a later fragment, so that the network header is read as ports. */
-export function misreadOf(packet: Uint8Array, family: 4 | 6): Misread {
+function misreadOf(packet: Uint8Array, family: 4 | 6): Misread {
   const view = new DataView(packet.buffer, packet.byteOffset + (family === 4 ? 20 : 0));
   return { sourcePort: view.getUint16(0), destinationPort: view.getUint16(2), tcpFlags: view.getUint8(13) };
 }
