@@ -64,6 +64,8 @@ export interface ExplainQuestion {
   readonly port: number | null;
   readonly icmpType?: number | null;
   readonly icmpCode?: number | null;
+  /** The peer is an own address, so that the packet passes the loopback interface; 127.0.0.0/8 and ::1 always do. Default false. */
+  readonly loopback?: boolean;
   /** null: any, so that nothing that asks for one matches. Default null. */
   readonly sourcePort?: number | null;
   /** The packet arrives or leaves inside IPsec. Default false. */

@@ -10,15 +10,17 @@ import { type BenchResult, judge } from "./result.js";
 
 const client = "10.99.0.1";
 const port = 8080;
-const rounds = 9;
-const connections = 8000;
+/** Many short turns: the machine's noise comes in stretches longer than one, and falls on all alike. */
+const rounds = 61;
+const connections = 1500;
 
 interface Track {
   readonly name: string;
   readonly host: string;
   readonly server: ConnectionServer;
   readonly rates: number[];
-  readonly cpu: number[];
+  /** Connections per second of processor time of both ends, which noise disturbs least. */
+  readonly perCpuSecond: number[];
 }
 
 /** What enforcement costs a connection: rate and CPU of both ends, against a namespace with connection tracking alone. */
@@ -55,7 +57,7 @@ async function measure(backend: "nft" | "legacy"): Promise<readonly BenchResult[
       if (policy !== null) undo.push(await install(to, policy, join(folder, name)));
       const server = await ConnectionServer.start(to, port);
       undo.push(() => server[Symbol.asyncDispose]());
-      tracks.push({ name, host, server, rates: [], cpu: [], goal });
+      tracks.push({ name, host, server, rates: [], perCpuSecond: [], goal });
     }
     for (let round = -1; round < rounds; round++) {
       for (const track of tracks) {
@@ -68,12 +70,12 @@ async function measure(backend: "nft" | "legacy"): Promise<readonly BenchResult[
         });
         if (round < 0) continue;
         track.rates.push(measured.perSecond);
-        track.cpu.push(measured.cpuUsPerConnection);
+        track.perCpuSecond.push(1e6 / measured.cpuUsPerConnection);
       }
     }
     const [floor, ...ours] = tracks;
     if (floor === undefined) return [];
-    return ours.flatMap(({ name, rates, cpu, goal }) => [
+    return ours.flatMap(({ name, rates, perCpuSecond, goal }) => [
       judge({
         name: `datapath-${backend}-${name}-rate`,
         unit: "connections/s",
@@ -84,11 +86,11 @@ async function measure(backend: "nft" | "legacy"): Promise<readonly BenchResult[
       }),
       judge({
         name: `datapath-${backend}-${name}-cpu`,
-        unit: "µs/connection",
-        ours: cpu,
-        theirs: floor.cpu,
+        unit: "connections/CPU s",
+        ours: perCpuSecond,
+        theirs: floor.perCpuSecond,
         peerName: floor.name,
-        goal: { kind: "ratio", comparison: "<=", bound: 1 / goal },
+        goal: { kind: "ratio", comparison: ">=", bound: goal },
       }),
     ]);
   } finally {

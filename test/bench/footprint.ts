@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { createNamespace } from "../lab/namespace.js";
 import { Workload } from "../lab/workload.js";
-import { oneSetPolicy } from "./policies.js";
+import { hostAddress, oneSetPolicy } from "./policies.js";
 import { type BenchResult, judge } from "./result.js";
 
 const run = promisify(execFile);
@@ -51,6 +51,7 @@ async function memory(members: number): Promise<readonly BenchResult[]> {
       (status) => status.policyDigest !== before && status.state === "in-sync",
     );
     const peak = (await statusKiB(pid, "VmHWM")) / 1024 + (await children.stop());
+    if (members <= 100_000) await changeOneByOne(workload, members);
     await delay(15_000);
     const held = (await statusKiB(pid, "VmRSS")) / 1024;
     const thousand = `${members / 1000}k`;
@@ -71,6 +72,15 @@ async function memory(members: number): Promise<readonly BenchResult[]> {
     }
     return rows;
   });
+}
+
+/** 200 changes of one member, by the file. */
+async function changeOneByOne(workload: Workload, members: number): Promise<void> {
+  for (let change = 0; change < 200; change++) {
+    const applied = (await workload.logged("policy in force")).length;
+    await workload.writePolicy(oneSetPolicy(members, port, [hostAddress(0x800000 + change)], 1));
+    while ((await workload.logged("policy in force")).length === applied) await delay(10);
+  }
 }
 
 function idle(members: number, bound: number): Promise<BenchResult> {

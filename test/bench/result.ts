@@ -91,6 +91,21 @@ export function formatResults(results: readonly BenchResult[]): string {
   return `${[head, ...rows].map(line).join("\n")}\n`;
 }
 
+/** The same for the README. */
+export function markdownResults(results: readonly BenchResult[]): string {
+  const rows = results.map((result) => {
+    const peer = result.peer === null ? "–" : `${figure(result.peer)} (${result.peerName})`;
+    const ratio = result.ratio === null ? "–" : result.ratio.toFixed(2);
+    return `| ${result.name} | ${figure(result.ours)} ${result.unit} | ${peer} | ${ratio} | ${result.goal} | ${result.holds ? "yes" : "**no**"} |`;
+  });
+  return [
+    "| what | ours | beside it | ratio | goal | holds |",
+    "|---|---|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n");
+}
+
 function figure(value: number): string {
   if (Math.abs(value) >= 100) return value.toFixed(0);
   return Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);

@@ -208,3 +208,55 @@ test("somebody who writes all the while spoils neither a write nor what it is ju
     await others;
   }
 });
+
+for (const backend of backends) {
+  test(`a rule of the owner that leads to a chain of ours in iptables-${backend} does not keep the next policy out`, async () => {
+    await using arena = await FilterArena.open();
+    for (const family of [4, 6] as const) await arena.restore(backend, family, ownersRules(family));
+    const filter = await arena.filter();
+    const before = await install(filter, policyOf(shop));
+    await arena.iptables(backend, 4, "-A", "FORWARD", "-j", "ANT-IN-ALLOW");
+    const empty = policyOf({ mode: "full" });
+    const installed = await install(filter, empty);
+    assert.notEqual(installed.program.rulesDigest, before.program.rulesDigest);
+    assert.deepEqual(await filter.verify(installed, "members"), []);
+    assert.doesNotMatch(await arena.save(backend, 4), /^-A ANT-IN-ALLOW/m, "emptied");
+    assert.match(await arena.save(backend, 4), /^-A FORWARD -j ANT-IN-ALLOW$/m, "not ours to delete");
+    await arena.iptables(backend, 4, "-A", "ANT-IN-ALLOW", "-j", "ACCEPT");
+    const differences = await filter.verify(installed, "rules");
+    assert.deepEqual(
+      differences.map(({ object }) => object),
+      ["ANT-IN-ALLOW"],
+    );
+    const again = await install(filter, policyOf(shop));
+    assert.deepEqual(await filter.verify(again, "members"), []);
+  });
+}
+
+test("rules that stand in a table that sleeps, or in a chain that nothing calls, are no enforcement", async () => {
+  await using arena = await FilterArena.open();
+  const filter = await arena.filter();
+  let installed = await install(filter, policyOf(shop));
+  const idle = async (): Promise<readonly string[]> =>
+    (await filter.verify(installed, "rules")).map(
+      ({ kind, family, object }) => `${kind} ${family} ${object}`,
+    );
+  assert.deepEqual(await idle(), []);
+  await arena.nft("add", "table", "ip", "filter", "{", "flags", "dormant", ";", "}");
+  assert.deepEqual(await idle(), ["rules 4 INPUT", "rules 4 OUTPUT"]);
+  await assert.rejects(install(filter, policyOf({ ...shop, reject: true })), /wake the table/);
+  await arena.nft("add", "table", "ip", "filter");
+  installed = await install(filter, policyOf(shop));
+  await arena.namespace.exec(
+    "/usr/sbin/nft",
+    ["-f", "-"],
+    [
+      "flush chain ip filter INPUT",
+      "delete chain ip filter INPUT",
+      "add chain ip filter INPUT",
+      "add rule ip filter INPUT counter jump ANT-IN",
+      "",
+    ].join("\n"),
+  );
+  assert.deepEqual(await idle(), ["rules 4 INPUT"]);
+});

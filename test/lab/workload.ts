@@ -13,7 +13,7 @@ const antenna = join(import.meta.dirname, "..", "..", "..", "daemon", "bin", "an
 const defaultPatienceMs = 20_000;
 
 /** The latest repair, as the status tells it. */
-export interface Repair {
+interface Repair {
   readonly differences: readonly { readonly object: string; readonly detail: string }[];
   readonly writer: { readonly pid: number; readonly name: string } | null;
 }

@@ -97,7 +97,18 @@ describe("the control socket", () => {
     const before = process.umask(0o077);
     await using server = await serve(async () => null);
     process.umask(before);
-    assert.equal((await stat(server.path)).mode & 0o777, 0o700);
+    assert.equal((await stat(server.path)).mode & 0o777, 0o600);
+  });
+
+  test("a body that can't be read to its end fails at once", async () => {
+    await using server = await serve(async ({ body }) => {
+      for await (const _ of body);
+    });
+    async function* torn(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from("mode:");
+      throw new Error("EIO: i/o error, read");
+    }
+    await assert.rejects(ask({ path: server.path, method: "policy-preview", body: torn() }), /EIO/);
   });
 
   test("an error crosses with everything that was said about it", async () => {

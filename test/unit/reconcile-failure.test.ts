@@ -67,6 +67,19 @@ describe("a kernel that refuses", () => {
     }
   });
 
+  test("from the first apply on: sets of the tries do not pile up", async () => {
+    await using rig = await createRig();
+    const agent = await rig.start();
+    rig.kernel.refuseWhen((command) =>
+      command.kind === "switch-rules" && command.family === 6 ? "RULE_INSERT failed" : null,
+    );
+    await assert.rejects(during(rig.clock, agent.apply(webPolicy(["10.0.0.2"])), 100));
+    for (let round = 0; round < 20; round++) {
+      await rig.clock.advance(60_000);
+      assert.ok(rig.kernel.setNames.size <= 4, [...rig.kernel.setNames].join(" "));
+    }
+  });
+
   test("always: bounded tries, then degraded in its exact words, the last good policy kept and repaired; it recovers by itself", async () => {
     await using rig = await createRig();
     const agent = await rig.start();

@@ -114,6 +114,21 @@ describe("rules of the owner", () => {
     assert.deepEqual(foreign([drop], "ACCEPT", echo), [`dropped: ${drop}`]);
   });
 
+  test("of a packet that stays on this host", () => {
+    const local = { loopback: true };
+    assert.deepEqual(foreign(["-A INPUT -i lo -j ACCEPT"], "DROP", local), []);
+    assert.deepEqual(foreign(["-A INPUT ! -i lo -j DROP", "-A INPUT -i eth0 -j DROP"], "ACCEPT", local), []);
+  });
+
+  test("what we accept for good meets nothing that comes later in the table", () => {
+    const rules = ["-A INPUT -j ANT-IN", "-A INPUT -j DROP"];
+    assert.deepEqual(foreign(rules, "DROP", { accepted: true }), []);
+    assert.deepEqual(foreign(rules, "DROP", { accepted: false }), ["dropped: -A INPUT -j DROP"]);
+    assert.deepEqual(foreign(["-A INPUT -j DROP", ...rules], "DROP", { accepted: true }), [
+      "dropped: -A INPUT -j DROP",
+    ]);
+  });
+
   test("bytes that are no table are no reason to stop", () => {
     for (const text of [
       "",

@@ -108,6 +108,20 @@ describe("services", () => {
     assert.deepEqual(serviceConditions(of({ ports: [single(53)] }), 4, "source"), [
       "-p tcp -m multiport --sports 53 ",
     ]);
+    // Where no later fragment comes by, and only for what all iptables write alike.
+    assert.deepEqual(serviceConditions(of({ ports: [single(53)] }), 4, "destination", true), [
+      "-p tcp -m tcp --dport 53 ",
+    ]);
+    for (const other of [
+      of({ ports: [single(1), single(5)] }),
+      of({ ports: [{ from: 9, to: 65_535 }] }),
+      of({ protocol: 132, ports: [single(5)] }),
+    ]) {
+      assert.deepEqual(
+        serviceConditions(other, 4, "destination", true),
+        serviceConditions(other, 4, "destination"),
+      );
+    }
   });
 
   test("protocols without a family's ICMP match nothing, and IPv6 finds AH among the extension headers", () => {

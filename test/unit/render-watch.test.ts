@@ -31,6 +31,20 @@ describe("a spaced check", () => {
     assert.equal(await intervalAfter([0.5, 80, 0.5]), 1_000);
   });
 
+  test("keeps its first pause while little is looked at, whatever a run took", async () => {
+    const clock = new FakeClock();
+    let small = true;
+    const run = async () => 10;
+    const check = new SpacedCheck({ clock, firstMs: 1_000, mostMs: 50_000, isSmall: () => small, run });
+    check.start();
+    await clock.advance(1_000);
+    await settle();
+    assert.equal(check.intervalMs, 1_000);
+    small = false;
+    assert.equal(check.intervalMs, 5_000);
+    check.stop();
+  });
+
   test("runs no more once it is stopped, and again when it is started", async () => {
     const clock = new FakeClock();
     let runs = 0;

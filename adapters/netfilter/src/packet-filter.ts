@@ -105,9 +105,16 @@ export class NetfilterPacketFilter implements PacketFilter {
     await this.#call("sweep sets", options, async () => {
       const { sets } = this.#parts;
       const live = new Set([...(installed?.instances.values() ?? [])].map((instance) => instance.name));
+      let failure: unknown = null;
       for (const name of await sets.instances(options)) {
-        if (!live.has(name)) await sets.destroy(name, options);
+        if (live.has(name)) continue;
+        options.signal?.throwIfAborted();
+        // A rule of somebody else may name one of them: the others go all the same.
+        await sets.destroy(name, options).catch((reason: unknown) => {
+          failure ??= reason;
+        });
       }
+      if (failure !== null) throw failure;
     });
   }
 
@@ -119,7 +126,7 @@ export class NetfilterPacketFilter implements PacketFilter {
     return await this.#call("remove rules and sets", options, async () => {
       const { keeper, watch } = this.#parts;
       watch.stop();
-      if (keeper.installed === null) await keeper.restore();
+      if (!keeper.hasWritten) await keeper.restore();
       return await this.#parts.remover().remove();
     });
   }

@@ -1,3 +1,4 @@
+import { AntennaError } from "@antenna/sdk";
 import {
   type Command,
   configOption,
@@ -38,6 +39,7 @@ export const explain: Command = {
   ],
   run: async (invocation) => {
     const params = question(invocation);
+    await demandUsable(params);
     const document = (await askDaemon(invocation, { method: "explain", params })) as ExplainDocument;
     const { terminal } = invocation;
     await terminal.out(
@@ -60,6 +62,17 @@ function question(invocation: Invocation): Readonly<Record<string, unknown>> {
     return given === null ? null : Number(given);
   });
   return { direction, protocol, peer, port, type, code, workload: invocation.text("workload") };
+}
+
+/** What the command line says wrong is told as such, and without a daemon. */
+async function demandUsable(params: Readonly<Record<string, unknown>>): Promise<void> {
+  const { readQuestion } = await import("../run/control-handler.js");
+  try {
+    readQuestion(params);
+  } catch (reason) {
+    if (!(reason instanceof AntennaError)) throw reason;
+    throw new UsageError(reason.problems.map(({ path, problem }) => `--${path}: ${problem}`).join("; "));
+  }
 }
 
 const verdictColours: Readonly<Record<string, Colour>> = {

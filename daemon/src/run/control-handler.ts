@@ -1,8 +1,10 @@
 import {
+  type Address,
   type Agent,
   AntennaError,
   type Direction,
   type ExplainQuestion,
+  type Explanation,
   formatVersion,
   type Policy,
   type Problem,
@@ -23,8 +25,10 @@ export interface ControlHandlerOptions {
   /** null while the agent is still opening. */
   readonly agent: () => Agent | null;
   readonly status: () => Promise<StatusDocument>;
-  /** The owner's own rules that decide about such a packet. */
-  readonly foreign: (question: ExplainQuestion) => Promise<readonly ForeignRule[]>;
+  /** Whether packets of this peer pass the loopback interface. */
+  readonly isOwnAddress: (peer: Address) => Promise<boolean>;
+  /** The owner's own rules that decide about such a packet, which our own rules judged so. */
+  readonly foreign: (question: ExplainQuestion, ours: Explanation) => Promise<readonly ForeignRule[]>;
   /** Takes everything out; the daemon stops afterwards. */
   readonly purge: () => Promise<unknown>;
 }
@@ -45,9 +49,10 @@ export function controlHandler(options: ControlHandlerOptions): ControlHandler {
     "policy-preview": (call) => preview(agentOf(options), call),
     explain: async (call): Promise<ExplainDocument> => {
       findPoint(await options.status(), call);
-      const question = readQuestion(call.params);
+      const asked = readQuestion(call.params);
+      const question = { ...asked, loopback: await options.isOwnAddress(asked.peer) };
       const explanation = agentOf(options).explain(question);
-      return { ...explanation, foreign: await options.foreign(question) };
+      return { ...explanation, foreign: await options.foreign(question, explanation) };
     },
     verify: async (call) => {
       findPoint(await options.status(), call);
@@ -221,6 +226,7 @@ function readPeer(value: unknown): Uint8Array | null {
 }
 
 function show(value: unknown): string {
+  if (typeof value === "number") return String(value);
   return typeof value === "string" ? JSON.stringify(value.slice(0, 60)) : "nothing";
 }
 

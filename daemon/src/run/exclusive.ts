@@ -21,22 +21,30 @@ export class Exclusive implements AsyncDisposable {
     await makeStateDir(stateDir);
     const lock = await lockStateDir(stateDir);
     try {
-      const claim = await NamespaceClaim.take({ name: "antenna", namespace });
-      return new Exclusive(lock, claim);
+      const advice = "two agents in one namespace would undo each other's rules";
+      return new Exclusive(lock, await claimNamespace(namespace, "enforce", advice));
     } catch (reason) {
       await lock.release();
-      const where = namespace ?? "this network namespace";
-      throw explain(
-        reason,
-        `enforce in ${where}`,
-        "two agents in one namespace would undo each other's rules",
-      );
+      throw reason;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#claim.close();
     await this.#lock.release();
+  }
+}
+
+/** The network namespace for oneself; whoever holds it is its daemon. Closing gives it back. */
+export async function claimNamespace(
+  namespace: string | null,
+  what: string,
+  advice: string,
+): Promise<NamespaceClaim> {
+  try {
+    return await NamespaceClaim.take({ name: "antenna", namespace });
+  } catch (reason) {
+    throw explain(reason, `${what} in ${namespace ?? "this network namespace"}`, advice);
   }
 }
 

@@ -1,4 +1,4 @@
-import { AntennaError, type ExplainQuestion, type PacketFilterProvider } from "@antenna/sdk";
+import { type Address, AntennaError, type ExplainQuestion, type PacketFilterProvider } from "@antenna/sdk";
 import type { ForeignRule } from "../documents.js";
 
 /** A rule of somebody else's, for telling people. */
@@ -15,8 +15,14 @@ export interface OwnerRule {
 export interface Platform {
   /** To be spread into the options of `createAgent`. */
   readonly ports: { readonly packetFilter: PacketFilterProvider };
+  /** Whether an address is one of the namespace's own. */
+  isOwnAddress(namespace: string | null, address: Address): Promise<boolean>;
   /** The owner's rules that stop such a packet although we allow it, and those of which that is not known. */
-  foreignRules(namespace: string | null, question: ExplainQuestion): Promise<readonly ForeignRule[]>;
+  foreignRules(
+    namespace: string | null,
+    question: ExplainQuestion,
+    ours: { readonly accepted: boolean },
+  ): Promise<readonly ForeignRule[]>;
   /** Every rule that is not ours. */
   ownerRules(namespace: string | null): Promise<readonly OwnerRule[]>;
   /** Those of the rules that keep something of their own in a bit of the connection mark. */
@@ -26,13 +32,27 @@ export interface Platform {
 /** The only place that asks which operating system this is; what it brings is loaded here and nowhere else. */
 export async function platform(): Promise<Platform> {
   if (process.platform === "linux") {
-    const { linuxHost, markUsers, ownerRules, readForeignRules } = await import("@antenna/linux");
+    const { isOwnAddress, linuxHost, markUsers, ownerRules, readForeignRules } = await import(
+      "@antenna/linux"
+    );
     return {
       ports: linuxHost(),
       ownerRules,
       markUsers,
-      foreignRules: (namespace, { direction, protocol, peer, port, icmpType = null, icmpCode = null }) =>
-        readForeignRules({ namespace, direction, protocol, peer, port, icmpType, icmpCode }),
+      isOwnAddress,
+      foreignRules: (namespace, question, { accepted }) => {
+        const {
+          direction,
+          protocol,
+          peer,
+          port,
+          icmpType = null,
+          icmpCode = null,
+          loopback = false,
+        } = question;
+        const packet = { direction, protocol, peer, port, icmpType, icmpCode, loopback };
+        return readForeignRules({ namespace, ...packet, accepted });
+      },
     };
   }
   throw new AntennaError({

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { AntennaError, type ConnectionTable, type Logger, type Removal, systemClock } from "@antenna/sdk";
 import type { Configuration } from "../config/keys.js";
 import { demandCapabilities, neededCapabilities } from "./capabilities.js";
-import { lockStateDir } from "./exclusive.js";
+import { claimNamespace, lockStateDir } from "./exclusive.js";
 import { platform } from "./platform.js";
 
 /** Takes everything of ours out of the kernel and the state directory, while no daemon runs on it. */
@@ -16,6 +16,8 @@ export async function purgeWithoutDaemon(values: Configuration, signal: AbortSig
   });
   const lock = known === null ? null : await lockStateDir(stateDir);
   try {
+    const advice = "name that daemon's --state-dir, so that it does it and stops";
+    using _claim = await claimNamespace(namespace, "purge", advice);
     const removal = await emptyKernel(values, known !== null, signal);
     if (known !== null) await emptyStateDir(stateDir);
     return removal;

@@ -9,7 +9,7 @@ export function explainedPacket(question: ExplainQuestion): Packet {
   const destination = direction === "in" ? near : peer;
   return {
     direction,
-    loopback: isLoopback(peer),
+    loopback: question.loopback === true || isLoopback(peer),
     family: peer.length === 4 ? 4 : 6,
     protocol: question.protocol,
     source: direction === "in" ? peer : near,

@@ -87,15 +87,31 @@ export class KernelWriter {
     // Names of instances that are left over are not to be given again.
     if (known === null) this.#untidy = true;
     const firstRules = plan.commands.findIndex((command) => command.kind === "switch-rules");
-    await this.#write(async () => {
-      if (options.beforeRules === undefined) return this.#filter.execute(plan.commands, { signal });
-      await this.#filter.execute(plan.commands.slice(0, Math.max(0, firstRules)), { signal });
-      await options.beforeRules();
-      await this.#filter.execute(plan.commands.slice(Math.max(0, firstRules)), { signal });
-    });
-    if (firstRules >= 0) await this.#prove(plan.installed, signal);
+    try {
+      await this.#write(async () => {
+        if (options.beforeRules === undefined) return this.#filter.execute(plan.commands, { signal });
+        await this.#filter.execute(plan.commands.slice(0, Math.max(0, firstRules)), { signal });
+        await options.beforeRules();
+        await this.#filter.execute(plan.commands.slice(Math.max(0, firstRules)), { signal });
+      });
+      if (firstRules >= 0) await this.#prove(plan.installed, signal);
+    } catch (error) {
+      await this.#dropUnused(signal);
+      throw error;
+    }
     this.#stand(plan.installed);
     return { wrote: true, narrowed: plan.narrows || known === null };
+  }
+
+  /**
+   * What a failed attempt made would otherwise pile up, a set of each try. The kernel keeps every set that a rule names;
+   * those of the last good program are kept for falling back.
+   */
+  async #dropUnused(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    // It may fail for every set that is in use, and for the same reason as the attempt.
+    await this.#filter.sweep(this.#lastGood, { signal }).catch(() => undefined);
+    this.#live = null;
   }
 
   /** Takes rules and sets out. */

@@ -8,6 +8,7 @@ import type { Chain, Ruleset } from "../render/chain.js";
 import { savedRules, switchText, withProtocolNumber } from "../render/restore-text.js";
 import { restoreError } from "./kernel-error.js";
 import type { RestorePrograms } from "./restore-program.js";
+import { uncalled } from "./rule-differences.js";
 
 /** What we wrote and what the kernel gave back for it, chain by chain. */
 export type ChainBaselines = ReadonlyMap<string, ChainBaseline>;
@@ -37,11 +38,17 @@ export class FilterTables {
   readonly nft: NftTable;
   readonly legacy: LegacyTable;
   readonly #programs: RestorePrograms;
+  readonly #left = new Map<string, ReadonlySet<string>>();
 
   constructor(nft: NftTable, legacy: LegacyTable, programs: RestorePrograms) {
     this.nft = nft;
     this.legacy = legacy;
     this.#programs = programs;
+  }
+
+  /** Chains of ours that could not be deleted, since a rule of somebody else leads to them. */
+  left(backend: Backend, family: Family): ReadonlySet<string> {
+    return this.#left.get(`${backend} ${family}`) ?? new Set();
   }
 
   async read(backend: Backend, family: Family): Promise<TableReading> {
@@ -63,13 +70,27 @@ export class FilterTables {
   ): Promise<WriteResult> {
     let trusted = known;
     let created = false;
+    const before = this.left(backend, ruleset.family);
+    let referenced = before;
     for (let tries = 1; tries <= mostTries; tries++) {
       const compose = (reading: TableReading) =>
-        switchText(ruleset, reading, standing(ruleset, reading, trusted));
-      const write = await this.write(backend, ruleset.family, compose, beforeWrite);
+        switchText(ruleset, reading, standing(ruleset, reading, trusted), referenced);
+      let write: TableWrite;
+      try {
+        write = await this.write(backend, ruleset.family, compose, beforeWrite);
+      } catch (error) {
+        // A rule of somebody else may lead to a chain that is to go. Emptied, the chain does nothing, and may stay.
+        const refused = error instanceof AntennaError && error.code === "kernel-refused";
+        if (!refused || referenced !== before) throw error;
+        referenced = staleChains(ruleset, await this.read(backend, ruleset.family));
+        if (referenced.size === 0) throw error;
+        continue;
+      }
       created ||= write.created;
       const certain = write.text === null || write.quiet || (await this.#readsAsMeant(backend, ruleset));
-      if (certain && isComplete(ruleset, write.reading)) {
+      if (certain && isComplete(ruleset, write.reading, referenced)) {
+        this.#left.set(`${backend} ${ruleset.family}`, referenced);
+        demandCalled(ruleset, write.reading);
         const baselines = baselinesOf(ruleset, write.reading);
         return { baselines, written: write.text !== null, reading: write.reading, created };
       }
@@ -177,12 +198,30 @@ function standing(ruleset: Ruleset, reading: TableReading, known: ChainBaselines
   return keep;
 }
 
-function isComplete(ruleset: Ruleset, reading: TableReading): boolean {
+function isComplete(ruleset: Ruleset, reading: TableReading, left: ReadonlySet<string>): boolean {
   return (
-    reading.chains.size === ruleset.chains.length &&
+    [...staleChains(ruleset, reading)].every((name) => left.has(name) && reading.empty?.has(name)) &&
     ruleset.chains.every((chain) => reading.chains.has(chain.name)) &&
     ruleset.jumps.every((jump) => jumpIsFirst(reading.builtins[jump.builtin]))
   );
+}
+
+/** Chains of our names that the ruleset does not know. */
+function staleChains(ruleset: Ruleset, reading: TableReading): ReadonlySet<string> {
+  const wanted = new Set(ruleset.chains.map((chain) => chain.name));
+  return new Set([...reading.chains.keys()].filter((name) => !wanted.has(name)));
+}
+
+/** Rules that stand and that nobody meets must not look like enforcement. */
+function demandCalled({ family, jumps }: Ruleset, reading: TableReading): void {
+  const idle = jumps.find(({ builtin }) => reading.builtins[builtin].called === false);
+  if (idle === undefined) return;
+  const table = family === 4 ? "ip filter" : "ip6 filter";
+  throw new AntennaError({
+    code: "kernel-refused",
+    operation: `enforce in chain ${idle.builtin} of table ${table}`,
+    message: `${uncalled}; nothing is enforced until it is called again: wake the table (nft add table ${table}), or delete a chain that has no hook`,
+  });
 }
 
 function baselinesOf(ruleset: Ruleset, reading: TableReading): ChainBaselines {

@@ -111,6 +111,10 @@ export function meantSets(installed: Installed): readonly MeantSet[] {
   return sets;
 }
 
+export function memberCount({ set, content }: MeantSet): number {
+  return new KernelMembers(content, set.family).size;
+}
+
 function namedSet(instance: SetInstance, family: Family): NamedSet {
   return {
     name: kernelSetName(instance, family),

@@ -3,11 +3,19 @@ import { jumpIsFirst, type TableReading } from "../backend/rule-table.js";
 import type { Ruleset } from "../render/chain.js";
 import { type ChainBaselines, hashChain } from "./filter-tables.js";
 
-/** How the table differs from the ruleset, judged by what the kernel gave back after our own write. */
+/** Why rules that stand as they were written may enforce nothing. */
+export const uncalled = "no packet meets this chain: its table is dormant, or no hook calls it";
+
+/**
+ * How the table differs from the ruleset, judged by what the kernel gave back after our own write.
+ *
+ * @param left chains that are not meant any more, but that a rule which is not ours leads to: empty, they are as good as gone.
+ */
 export function ruleDifferences(
   ruleset: Ruleset,
   reading: TableReading,
   known: ChainBaselines,
+  left: ReadonlySet<string> = new Set(),
 ): readonly Difference[] {
   const differences: Difference[] = [];
   const { family } = ruleset;
@@ -27,12 +35,14 @@ export function ruleDifferences(
     }
     const wanted = new Set(ruleset.chains.map((chain) => chain.name));
     for (const name of reading.chains.keys()) {
-      if (!wanted.has(name)) add("rules", name, "a chain of our names that we did not write");
+      if (!wanted.has(name) && !(left.has(name) && reading.empty?.has(name)))
+        add("rules", name, "a chain of our names that we did not write");
     }
   }
   for (const jump of ruleset.jumps) {
     const builtin = reading.builtins[jump.builtin];
     const text = `-A ${jump.builtin} -j ${jump.entry}`;
+    if (builtin.called === false) add("rules", jump.builtin, uncalled);
     if (jumpIsFirst(builtin)) continue;
     if (builtin.jumps.length === 0) {
       add("jump-missing", jump.builtin, `no rule \`${text}\` among ${builtin.rules}`);

@@ -1,4 +1,11 @@
-import { AntennaError, type Difference, type Family, type Installed, type Logger } from "@antenna/sdk";
+import {
+  AntennaError,
+  type Difference,
+  type Family,
+  type Installed,
+  type Logger,
+  type SetInstance,
+} from "@antenna/sdk";
 import type { BackendDetector } from "../backend/backend-detector.js";
 import { loadedModules } from "../backend/kernel-modules.js";
 import type { Backend, TableReading } from "../backend/rule-table.js";
@@ -27,6 +34,12 @@ interface Kept {
   readonly chains: ChainBaselines;
 }
 
+/** Of what was written last only the names: the members of its sets are the reconciler's to hold. */
+interface Written {
+  readonly rulesDigest: string;
+  readonly instances: readonly SetInstance[];
+}
+
 export const families: readonly Family[] = [4, 6];
 const backends: readonly Backend[] = ["nft", "legacy"];
 /** Writes that only put back what somebody changed: so many processes a second, whatever the storm. */
@@ -41,7 +54,7 @@ export class RuleKeeper {
   readonly #rendered = new WeakMap<Installed, Map<Family, Ruleset>>();
   #backend: Backend | null = null;
   #movedTo: Backend | null = null;
-  #installed: Installed | null = null;
+  #written: Written | null = null;
   #created: readonly CreatedTable[] = [];
   /** Loaded before our first write. */
   #modules: readonly string[] | null = null;
@@ -63,8 +76,9 @@ export class RuleKeeper {
     return this.#movedTo;
   }
 
-  get installed(): Installed | null {
-    return this.#installed;
+  /** True when rules of ours stand by our own hand, or were taken over. */
+  get hasWritten(): boolean {
+    return this.#written !== null;
   }
 
   get created(): readonly CreatedTable[] {
@@ -107,14 +121,14 @@ export class RuleKeeper {
       if (this.#compare(installed, family, reading, backend).length > 0) return false;
     }
     this.#backend = backend;
-    this.#installed = installed;
+    this.#written = writtenOf(installed);
     return true;
   }
 
   /** Everything of ours was taken out. */
   forget(): void {
     for (const family of families) this.#kept[family] = null;
-    this.#installed = null;
+    this.#written = null;
     this.#created = this.#created.filter(({ backend }) => backend === "legacy");
   }
 
@@ -139,7 +153,7 @@ export class RuleKeeper {
     };
     const result = await tables.switch(backend, ruleset, known, beforeWrite);
     this.#kept[family] = { backend, chains: result.baselines };
-    this.#installed = installed;
+    this.#written = writtenOf(installed);
     if (result.written && result.reading.generation !== null) onGeneration(result.reading.generation);
     if (result.created) this.#rememberCreated({ backend, family });
     if (!this.#othersCleared) {
@@ -155,7 +169,7 @@ export class RuleKeeper {
   async remove(family: Family): Promise<void> {
     for (const backend of backends) await this.clear(backend, family);
     this.#kept[family] = null;
-    if (families.every((each) => this.#kept[each] === null)) this.#installed = null;
+    if (families.every((each) => this.#kept[each] === null)) this.#written = null;
   }
 
   /** Takes our rules out of one backend; true: there were some. */
@@ -208,7 +222,8 @@ export class RuleKeeper {
   ): readonly Difference[] {
     const kept = this.#kept[family];
     const known = kept !== null && kept.backend === backend ? kept.chains : noChains;
-    return ruleDifferences(this.ruleset(installed, family), reading, known);
+    const left = this.#options.tables.left(this.#inUse, family);
+    return ruleDifferences(this.ruleset(installed, family), reading, known, left);
   }
 
   ruleset(installed: Installed, family: Family): Ruleset {
@@ -242,15 +257,14 @@ export class RuleKeeper {
   }
 
   async #save(): Promise<void> {
-    const installed = this.#installed;
-    if (installed === null) return;
+    const written = this.#written;
+    if (written === null) return;
     const { file, logger } = this.#options;
     try {
       await file.save({
-        rulesDigest: installed.program.rulesDigest,
+        ...written,
         backend: this.#inUse,
         chains: { 4: this.#kept[4]?.chains ?? noChains, 6: this.#kept[6]?.chains ?? noChains },
-        instances: [...installed.instances.values()],
         createdTables: this.#created,
         modules: this.#modules,
       });
@@ -259,6 +273,10 @@ export class RuleKeeper {
       logger.warn({ error }, "the baseline of the rules could not be stored");
     }
   }
+}
+
+function writtenOf({ program, instances }: Installed): Written {
+  return { rulesDigest: program.rulesDigest, instances: [...instances.values()] };
 }
 
 export function holdsOurs(reading: TableReading): boolean {

@@ -26,6 +26,7 @@ export class LegacyTable implements RuleTable {
   readonly #buffers = new Map<Family, Uint8Array>();
   /** The entries as read last, a view on the buffer. */
   readonly #last = new Map<Family, Uint8Array>();
+  readonly #entries = new Map<Family, number>();
   readonly #remembered = new Map<Family, Buffer>();
   /** Families whose filter table was seen registered: it stays so until its module is unloaded. */
   readonly #known = new Set<Family>();
@@ -47,12 +48,14 @@ export class LegacyTable implements RuleTable {
     const blob = this.#blob(family, "filter");
     const chains = new Map<string, string>();
     for (const name of blob.chains()) if (isOurChain(name)) chains.set(name, blob.fingerprint(name));
+    const empty = new Set([...chains.keys()].filter((name) => blob.rules(name) === 0));
     const [input, output] = jumps.map((jump) => blob.jumpsTo(jump.builtin, jump.entry));
     const none = { rules: 0, jumps: [] };
     return {
       generation: null,
       exists: true,
       chains,
+      empty,
       builtins: { INPUT: input ?? none, OUTPUT: output ?? none },
     };
   }
@@ -66,6 +69,11 @@ export class LegacyTable implements RuleTable {
   remember(family: Family): void {
     const read = this.#last.get(family);
     if (read !== undefined) this.#remembered.set(family, Buffer.from(read));
+  }
+
+  /** Entries of the filter tables of both families, as read last. */
+  get entries(): number {
+    return (this.#entries.get(4) ?? 0) + (this.#entries.get(6) ?? 0);
   }
 
   async countForeign(): Promise<number> {
@@ -115,7 +123,10 @@ export class LegacyTable implements RuleTable {
         continue;
       }
       const entries = bytes.subarray(entriesHeaderBytes);
-      if (table === "filter") this.#last.set(family, entries);
+      if (table === "filter") {
+        this.#last.set(family, entries);
+        this.#entries.set(family, new DataView(info.buffer).getUint32(infoBytes - 8, true));
+      }
       return new LegacyBlob(entries, info, layout);
     }
   }

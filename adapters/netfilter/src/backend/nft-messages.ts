@@ -20,6 +20,8 @@ export const NFT_MSG_GETGEN = message(16);
 
 /** The same place in tables, chains and rules. */
 const NFTA_TABLE_NAME = 1;
+const NFTA_TABLE_FLAGS = 2;
+const NFT_TABLE_F_DORMANT = 1;
 const NFTA_CHAIN_NAME = 3;
 const NFTA_CHAIN_HOOK = 4;
 const NFTA_CHAIN_POLICY = 5;
@@ -103,6 +105,15 @@ export function readName(message: Message): NftName {
     else if (attributes.type === chainAt) chain = attributes.string();
   }
   return { family: message.bytes[message.start] ?? 0, table, chain };
+}
+
+/** True when the chains of the table are switched off: hooks do not call them. */
+export function readDormant(message: Message): boolean {
+  const attributes = new AttributeReader(message.bytes, message.start + nfgenmsgBytes, message.end);
+  while (attributes.next()) {
+    if (attributes.type === NFTA_TABLE_FLAGS) return (attributes.be32() & NFT_TABLE_F_DORMANT) !== 0;
+  }
+  return false;
 }
 
 export interface BaseChain {

@@ -16,6 +16,7 @@ import {
   protocolFamily,
   RuleReader,
   readChain,
+  readDormant,
   readGeneration,
   readName,
 } from "./nft-messages.js";
@@ -26,6 +27,9 @@ const iptablesTables: ReadonlySet<string> = new Set(["filter", "nat", "mangle", 
 const filter = "filter";
 /** Somebody who writes without a pause makes every dump inconsistent; then the last error counts. */
 const mostReads = 10;
+
+/** NF_INET_LOCAL_IN and NF_INET_LOCAL_OUT of linux/netfilter.h. */
+const hooks: Readonly<Record<Builtin, number>> = { INPUT: 1, OUTPUT: 3 };
 
 /** The tables of iptables-nft, read over netlink. */
 export class NftTable implements RuleTable {
@@ -84,12 +88,22 @@ export class NftTable implements RuleTable {
 
   /** The chains of the filter table; null: there is no such table. */
   async chains(family: Family): Promise<readonly BaseChain[] | null> {
-    const number = protocolFamily(family);
-    let exists = false;
-    await this.#netlink.query(nftRequest(NFT_MSG_GETTABLE, NLM_F_DUMP, number, null), (message) => {
-      exists ||= readName(message).table === filter;
+    if ((await this.#filterTable(family)) === null) return null;
+    return await this.#chains(family);
+  }
+
+  /** The filter table; null: there is none. */
+  async #filterTable(family: Family): Promise<{ readonly dormant: boolean } | null> {
+    let found: { readonly dormant: boolean } | null = null;
+    const request = nftRequest(NFT_MSG_GETTABLE, NLM_F_DUMP, protocolFamily(family), null);
+    await this.#netlink.query(request, (message) => {
+      if (readName(message).table === filter) found = { dormant: readDormant(message) };
     });
-    if (!exists) return null;
+    return found;
+  }
+
+  async #chains(family: Family): Promise<readonly BaseChain[]> {
+    const number = protocolFamily(family);
     const chains: BaseChain[] = [];
     await this.#netlink.query(nftRequest(NFT_MSG_GETCHAIN, NLM_F_DUMP, number, null), (message) => {
       const chain = readChain(message);
@@ -161,14 +175,20 @@ export class NftTable implements RuleTable {
   }
 
   async #read(family: Family, generation: number): Promise<TableReading> {
-    const chains = await this.chains(family);
-    if (chains === null) return { ...nothingRead, generation };
+    const table = await this.#filterTable(family);
+    if (table === null) return { ...nothingRead, generation };
+    const chains = await this.#chains(family);
     const hashes = new Map<string, Hash>();
     for (const chain of chains) if (isOurChain(chain.name)) hashes.set(chain.name, newFingerprint());
-    const builtins = {
-      INPUT: { rules: 0, jumps: [] as number[] },
-      OUTPUT: { rules: 0, jumps: [] as number[] },
+    const called = (name: Builtin) => {
+      const chain = chains.find((each) => each.name === name);
+      return chain === undefined || (!table.dormant && chain.hook === hooks[name]);
     };
+    const builtins = {
+      INPUT: { rules: 0, jumps: [] as number[], called: called("INPUT") },
+      OUTPUT: { rules: 0, jumps: [] as number[], called: called("OUTPUT") },
+    };
+    const empty = new Set(hashes.keys());
     const rule = new RuleReader();
     await this.#netlink.query(
       nftRequest(NFT_MSG_GETRULE, NLM_F_DUMP, protocolFamily(family), filter),
@@ -177,6 +197,7 @@ export class NftTable implements RuleTable {
         if (rule.table !== filter) return;
         const hash = hashes.get(rule.chain);
         if (hash !== undefined) {
+          empty.delete(rule.chain);
           rule.digest(hash);
           return;
         }
@@ -188,7 +209,7 @@ export class NftTable implements RuleTable {
       },
     );
     const fingerprints = new Map([...hashes].map(([name, hash]) => [name, hash.digest("hex")]));
-    return { generation, exists: true, chains: fingerprints, builtins };
+    return { generation, exists: true, chains: fingerprints, empty, builtins };
   }
 
   /** Reads until nobody wrote meanwhile. */

@@ -16,6 +16,8 @@ export interface TableReading {
   readonly exists: boolean;
   /** Our chains and their fingerprints. */
   readonly chains: ReadonlyMap<string, string>;
+  /** Those of our chains that hold no rule: whoever jumps there comes back. Default: none. */
+  readonly empty?: ReadonlySet<string>;
   readonly builtins: Readonly<Record<Builtin, BuiltinReading>>;
 }
 
@@ -24,6 +26,8 @@ export interface BuiltinReading {
   readonly rules: number;
   /** Where our jump stands, from 0; a jump with conditions is none of ours. */
   readonly jumps: readonly number[];
+  /** False: no packet meets the chain, since no hook calls it or its table is dormant. Default true. */
+  readonly called?: boolean;
 }
 
 export const nothingRead: TableReading = {

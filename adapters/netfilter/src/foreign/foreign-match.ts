@@ -12,6 +12,10 @@ export interface ForeignQuery {
   readonly port: number | null;
   readonly icmpType: number | null;
   readonly icmpCode: number | null;
+  /** The peer is an own address: the packet passes the loopback interface. Default false. */
+  readonly loopback?: boolean;
+  /** Our own chain accepts the packet for good: what follows it in its table is not met. Default false. */
+  readonly accepted?: boolean;
 }
 
 /** Whether a rule matches; `unknown` when that cannot be told from the query or the match is not understood. */
@@ -64,6 +68,7 @@ function judgeOption(option: string, values: readonly string[], query: ForeignQu
       return query.direction === "out" ? judgeAddress(value, query) : anyone(value);
     case "-i":
     case "-o":
+      if (query.loopback === true) return value === "lo" ? "yes" : value.endsWith("+") ? "unknown" : "no";
       return value === "lo" ? "no" : "unknown";
     case "--dport":
     case "--dports":

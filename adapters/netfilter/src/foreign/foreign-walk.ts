@@ -109,7 +109,11 @@ class Walk {
   chain(name: string, chain: SavedChain, unsure: string | null, depth: number): End {
     for (const { words, text } of chain.rules) {
       const { answer, unknown, target, goto } = judgeRule(words, this.#query);
-      if (answer === "no" || target === null || passing.has(target) || isOurChain(target)) continue;
+      if (answer === "no" || target === null || passing.has(target)) continue;
+      if (isOurChain(target)) {
+        if (this.#query.accepted === true && answer === "yes" && unsure === null) return "accepted";
+        continue;
+      }
       const rule = `-A ${name} ${text}`;
       const own = answer === "unknown" ? `not known: ${unknown.join(" and ")}` : null;
       const reason = unsure ?? own;

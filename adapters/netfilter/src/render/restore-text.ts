@@ -6,17 +6,21 @@ import { protocolNumberOf } from "./protocol-names.js";
  * The input of one `iptables-restore --noflush` that brings the table from what was read to the ruleset; null: nothing
  * to do. Chains in `keep` stand as they are meant. A chain that is declared is emptied first, ours that the ruleset
  * does not know are deleted last, and a jump that is not first is taken out by its full text and put there.
+ *
+ * @param referenced chains that somebody else's rule leads to: they are emptied and stay.
  */
 export function switchText(
   ruleset: Ruleset,
   reading: TableReading,
   keep: ReadonlySet<string>,
+  referenced: ReadonlySet<string> = new Set(),
 ): string | null {
   const written = ruleset.chains.filter((chain) => !keep.has(chain.name));
   const wanted = new Set(ruleset.chains.map((chain) => chain.name));
   const stale = [...reading.chains.keys()].filter((name) => !wanted.has(name)).sort();
   const moved = ruleset.jumps.filter((jump) => !jumpIsFirst(reading.builtins[jump.builtin]));
-  if (written.length + stale.length + moved.length === 0) return null;
+  const harmful = stale.filter((name) => !referenced.has(name) || reading.empty?.has(name) !== true);
+  if (written.length + harmful.length + moved.length === 0) return null;
 
   const lines = ["*filter"];
   for (const chain of written) lines.push(`:${chain.name} - [0:0]`);
@@ -26,7 +30,7 @@ export function switchText(
     for (const _ of reading.builtins[jump.builtin].jumps) lines.push(`-D ${jump.builtin} -j ${jump.entry}`);
     lines.push(`-I ${jump.builtin} 1 -j ${jump.entry}`);
   }
-  for (const name of stale) lines.push(`-X ${name}`);
+  for (const name of stale) if (!referenced.has(name)) lines.push(`-X ${name}`);
   lines.push("COMMIT", "");
   return lines.join("\n");
 }

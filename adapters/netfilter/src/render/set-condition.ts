@@ -23,6 +23,8 @@ export interface View {
   readonly direction: Direction;
   /** `reply`: packets that answer; the service's ports are their source ports. */
   readonly of: "original" | "reply";
+  /** True: a condition on ports was met on the way here, so that no later fragment comes by. Default false. */
+  readonly hasPorts?: boolean;
 }
 
 /**
@@ -40,7 +42,7 @@ export function matchConditions(
   const service = seenService(match.service, view);
   if (service === null) return [];
   const end = view.of === "original" ? "destination" : "source";
-  return serviceConditions(service, family, end).map((condition) => condition + set);
+  return serviceConditions(service, family, end, view.hasPorts).map((condition) => condition + set);
 }
 
 /** A service as the packets of the view show it: an answer to an echo request is an echo reply. */

@@ -10,6 +10,8 @@ export interface SpacedCheckOptions {
   readonly firstMs: number;
   /** The pause never grows beyond this, whatever it costs. */
   readonly mostMs: number;
+  /** True: so little is looked at that the first pause is kept, whatever a run seems to have cost. Default: never. */
+  readonly isSmall?: () => boolean;
   /** Does the check and gives the milliseconds of work that it took; null: it was not done. Never rejects. */
   readonly run: () => Promise<number | null>;
 }
@@ -26,7 +28,8 @@ export class SpacedCheck {
   }
 
   get intervalMs(): number {
-    const { firstMs, mostMs } = this.#options;
+    const { firstMs, mostMs, isSmall } = this.#options;
+    if (isSmall?.() === true) return firstMs;
     // The cheapest of the last runs: the others waited for a processor, or for the compiler.
     const costMs = Math.min(...this.#costs);
     if (!Number.isFinite(costMs)) return firstMs;

@@ -1,7 +1,7 @@
 import type { NetlinkTransport } from "@antenna/netlink";
 import type { ChangeNotice, Clock, Difference, FilterDescription, Installed, Logger } from "@antenna/sdk";
 import { kernelError } from "../apply/kernel-error.js";
-import { type KernelSets, meantSets } from "../apply/kernel-sets.js";
+import { type KernelSets, meantSets, memberCount } from "../apply/kernel-sets.js";
 import { families, type RuleKeeper } from "../apply/rule-keeper.js";
 import type { LegacyTable } from "../backend/legacy-table.js";
 import { NftNotices } from "./nft-notices.js";
@@ -19,7 +19,10 @@ export interface WatchOptions {
 /** Under a second, so that what is found is also repaired 1.2 s after it was done. */
 const rulesMs = 800;
 const countsMs = 800;
-const membersMs = 40_000;
+/** Up to these sizes the limits of repair hold whatever a check costs on a busy machine. */
+const smallTable = 2_500;
+const smallSets = 120_000;
+const membersMs = 45_000;
 const mostMembersMs = 50_000;
 const backendMs = 800;
 
@@ -37,6 +40,8 @@ export class Watch {
     readonly backend: SpacedCheck;
   };
   #installed: Installed | null = null;
+  /** Members of all sets that are installed. */
+  #members = 0;
   #onChange: (notice: ChangeNotice) => void = () => undefined;
   /** Writes of ours under way: what is read meanwhile is neither the old nor the new. */
   #writing = 0;
@@ -47,11 +52,21 @@ export class Watch {
     this.#options = options;
     const { clock, netlink } = options;
     this.#notices = new NftNotices(netlink, clock, (notice) => this.#tell(notice));
-    const check = (firstMs: number, mostMs: number, run: () => Promise<number | null>) =>
-      new SpacedCheck({ clock, firstMs, mostMs, run: () => this.#guarded(run) });
+    const check = (
+      firstMs: number,
+      mostMs: number,
+      run: () => Promise<number | null>,
+      isSmall: () => boolean = () => false,
+    ) => new SpacedCheck({ clock, firstMs, mostMs, isSmall, run: () => this.#guarded(run) });
+    const hasSmallTable = () => options.legacy.entries <= smallTable;
     this.#checks = {
-      rules: check(rulesMs, Number.POSITIVE_INFINITY, () => this.#checkLegacy()),
-      counts: check(countsMs, Number.POSITIVE_INFINITY, () => this.#checkCounts()),
+      rules: check(rulesMs, Number.POSITIVE_INFINITY, () => this.#checkLegacy(), hasSmallTable),
+      counts: check(
+        countsMs,
+        Number.POSITIVE_INFINITY,
+        () => this.#checkCounts(),
+        () => this.#members <= smallSets,
+      ),
       members: check(membersMs, mostMembersMs, () => this.#checkMembers()),
       backend: check(backendMs, Number.POSITIVE_INFINITY, () => this.#checkBackend()),
     };
@@ -75,6 +90,7 @@ export class Watch {
       this.stop();
       return;
     }
+    this.#members = membersOf(installed);
     if (before !== null) return;
     this.#notices.start();
     for (const check of Object.values(this.#checks)) check.start();
@@ -187,4 +203,8 @@ export class Watch {
     }
     return performance.now() - began;
   }
+}
+
+function membersOf(installed: Installed): number {
+  return meantSets(installed).reduce((sum, meant) => sum + memberCount(meant), 0);
 }
