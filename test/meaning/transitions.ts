@@ -135,32 +135,45 @@ function icmpService(protocol: number, icmpType: number | null): Service {
 
 /** Two or three sets about which rules of different actions say different things for the same few services. */
 function contestedPolicy(random: Random): Policy {
-  const names = ["a", "b", "c"].slice(0, random.between(2, 3));
+  const names = random.chance(0.5) ? ["a", "b"] : ["b", "a", "c"];
   const services = random.chance(0.2) ? contested.flat() : random.pick(contested);
   const direction = random.pick(["in", "out"] as const);
-  const rules = Array.from({ length: random.between(2, 8) }, (_, index): Rule => {
-    const action = random.pick(["override-deny", "override-deny", "allow", "allow", "deny"] as const);
+  const both = random.chance(0.5) ? random.pick(services) : null;
+  const rules = Array.from({ length: random.pick([2, 2, 2, 3, 4, 8]) }, (_, index): Rule => {
+    // The first two contradict each other.
+    const action =
+      (["allow", "override-deny"] as const)[index] ??
+      random.pick(["override-deny", "allow", "deny"] as const);
+    const asked = index < 2 && both !== null ? both : random.pick(services);
     return {
       id: `rule-${index}`,
       direction,
       action,
-      peers: [random.pick(names)],
-      services: random.chance(0.1) ? null : [random.pick(services)],
-      secure: action === "allow" && random.chance(0.1),
+      peers: [names[index] ?? random.pick(names)],
+      services: random.chance(0.05) ? null : [asked],
+      secure: action === "allow" && random.chance(0.05),
     };
   });
   // Blocks of both families from the start: a set of hosts alone would move for the first block that comes.
   const blocks = AddressSet.from(["10.9.0.0/30", "10.9.1.0/30", "fd09::/126"]);
-  const sets = new Map(names.map((name) => [name, blocks.union(randomSet(random, 4))]));
+  const sets = new Map([...names].sort().map((name) => [name, blocks.union(randomSet(random, 4))]));
   const shell = randomPolicy(random, { modes: ["full", "full", "selective"], maxRules: 0, maxSets: 0 });
   return { ...shell, rules, sets };
 }
 
-/** One block comes to some of the sets and leaves others. */
+/** One block comes to some of the sets and leaves others; often all gain or all lose it at once. */
 function contestedStep(random: Random, policy: Policy): Policy {
-  const block = someBlock(random, policy.sets);
+  const [first = AddressSet.empty, ...others] = policy.sets.values();
+  const shared = [...first.strings()].filter((text) =>
+    others.some((set) => [...set.strings()].includes(text)),
+  );
+  const known = shared.length > 0 && random.chance(0.6);
+  const block = known ? AddressSet.from([random.pick(shared)]) : someBlock(random, policy.sets);
+  const all = random.pick(
+    known ? (["leaves", "leaves", null] as const) : (["comes", "comes", null] as const),
+  );
   const sets = [...policy.sets].map(([name, set]): [string, AddressSet] => {
-    const change = random.pick(["comes", "comes", "leaves", "stays"] as const);
+    const change = all ?? random.pick(["comes", "leaves", "stays"] as const);
     if (change === "stays") return [name, set];
     const [comes, leaves] = change === "comes" ? [block, AddressSet.empty] : [AddressSet.empty, block];
     return [name, set.with(comes, leaves)];

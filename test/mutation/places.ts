@@ -193,7 +193,7 @@ export function extentOf(
 ): readonly [number, number] | null {
   const escaped = name.replaceAll("$", "\\$");
   const head = new RegExp(
-    `^(?:(?:export )?(?:async )?function ${escaped}| {4}(?:async )?${escaped})\\(`,
+    `^(?:(?:export )?(?:async )?function ${escaped}\\(| {4}(?:async )?${escaped}\\(.*\\) \\{$)`,
     "m",
   ).exec(source);
   if (head === null) return null;

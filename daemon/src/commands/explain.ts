@@ -64,14 +64,17 @@ function question(invocation: Invocation): Readonly<Record<string, unknown>> {
   return { direction, protocol, peer, port, type, code, workload: invocation.text("workload") };
 }
 
-/** What the command line says wrong is told as such, and without a daemon. */
+/** What is wrong on the command line is told without a daemon: what is missing as usage, a bad value as refused input. */
 async function demandUsable(params: Readonly<Record<string, unknown>>): Promise<void> {
   const { readQuestion } = await import("../run/control-handler.js");
   try {
     readQuestion(params);
   } catch (reason) {
-    if (!(reason instanceof AntennaError)) throw reason;
-    throw new UsageError(reason.problems.map(({ path, problem }) => `--${path}: ${problem}`).join("; "));
+    if (reason instanceof AntennaError && params.port === null) {
+      const missing = reason.problems.find(({ path }) => path === "port");
+      if (missing !== undefined) throw new UsageError(`--port is missing: ${missing.problem}`);
+    }
+    throw reason;
   }
 }
 

@@ -54,8 +54,12 @@ export class UsageMeter implements Disposable {
 
   /** Read at once: a turn of the thread pool costs more than the reading. */
   #sample(): void {
-    const cpuSeconds = readCpuSeconds(readFileSync("/proc/self/stat", "latin1"));
-    this.#samples.push({ atMs: performance.now(), cpuSeconds });
+    try {
+      const cpuSeconds = readCpuSeconds(readFileSync("/proc/self/stat", "latin1"));
+      this.#samples.push({ atMs: performance.now(), cpuSeconds });
+    } catch {
+      // No file can be opened at this moment (ENFILE, EMFILE): a sample is missed, and enforcing goes on.
+    }
     if (this.#samples.length > samples) this.#samples.shift();
   }
 

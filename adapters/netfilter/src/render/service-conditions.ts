@@ -21,12 +21,7 @@ export function serviceConditions(
   end: "destination" | "source",
   hasPorts = false,
 ): readonly string[] {
-  const { protocol, ports } = service;
-  if (ports !== null) {
-    return (
-      (hasPorts ? plainPortCondition(protocol, ports, end) : null) ?? portConditions(protocol, ports, end)
-    );
-  }
+  if (service.ports !== null) return cheapestPortConditions(service.protocol, service.ports, end, hasPorts);
   if (service.icmpType !== null) {
     return icmpCondition(service.protocol, service.icmpType, service.icmpCode, family);
   }
@@ -52,9 +47,20 @@ export function portConditions(
   return multiportChunks(ports, end).map((match) => `-p ${name} ${match}`);
 }
 
+/** Both mean the same where both may stand. */
+function cheapestPortConditions(
+  protocol: number,
+  ports: readonly PortRange[],
+  end: "destination" | "source",
+  hasPorts: boolean,
+): readonly string[] {
+  const plain = hasPorts ? plainPortCondition(protocol, ports, end) : null;
+  return plain ?? portConditions(protocol, ports, end);
+}
+
 /**
- * One port or range by the protocol's own match, where iptables-nft makes a payload expression of it: a third of the cost
- * of multiport (12 ns against 37). Only where no later fragment comes by. null: not to be said so, or not the same when
+ * One port or range by the protocol's own match, where iptables-nft makes a payload expression of it: half the cost
+ * of multiport (16 ns against 36). Only where no later fragment comes by. null: not to be said so, or not the same when
  * it is read back.
  */
 function plainPortCondition(

@@ -37,7 +37,7 @@ function tierRules(
     const verdict =
       step.then.kind === "hit"
         ? hitVerdict(stage, step.then, context)
-        : `-g ${book.content(tierRules(stage, step.then.tier, context, hasPorts || asksForPorts(step)))}`;
+        : `-g ${book.content(tierRules(stage, step.then.tier, context, hasPortsBehind(step, hasPorts)))}`;
     for (const condition of conditions) rules.push(condition + verdict);
     // Everything ends here; what follows could not be reached.
     if (conditions.includes("")) return rules;
@@ -45,8 +45,9 @@ function tierRules(
   return [...rules, context.miss];
 }
 
-function asksForPorts({ match }: Step): boolean {
-  return match.service !== null && match.service.ports !== null;
+/** Whether all that the step leads on has ports: it asked for them, or whoever led here did. */
+function hasPortsBehind({ match }: Step, hasPorts: boolean): boolean {
+  return hasPorts || (match.service !== null && match.service.ports !== null);
 }
 
 function hitVerdict(stage: StageProgram, hit: Hit, context: StageContext): string {
