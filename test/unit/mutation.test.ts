@@ -6,7 +6,7 @@ import { Random, runSeed } from "./random.js";
 
 const count = 20;
 /** The same twenty in every run, so that a survivor means that something changed; ANTENNA_SEED asks for others. */
-const usualSeed = 1;
+const usualSeed = 3;
 
 test("the places that are mutated exist", () => {
   assert.deepEqual(missingFunctions(), []);
