@@ -59,7 +59,8 @@ describe("memory while reading, against a bare node in the same run", {
     ["100,000 IPv4 members, JSON", write("100k.json", 100_000, "json", 4), 22],
     ["500,000 IPv4 members, JSON", write("500k.json", 500_000, "json", 4), 34],
     ["500,000 IPv6 members, JSON", write("500k6.json", 500_000, "json", 6), 52],
-    ["230,000 IPv4 members, YAML of 4 MiB", write("230k.yaml", 230_000, "yaml", 4), 110],
+    // The form for people has no goal of its own; seen: 85 to 95 on Node 20, 128 on Node 26, whose heap grows sooner.
+    ["230,000 IPv4 members, YAML of 4 MiB", write("230k.yaml", 230_000, "yaml", 4), 145],
   ];
   for (const [name, path, bound] of bounds) {
     test(name, () => {
