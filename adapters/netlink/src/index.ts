@@ -7,6 +7,7 @@ export * from "./constants.js";
 export { errnoText } from "./errno.js";
 export { FileLock, type FileLockOptions, lockHolder } from "./file-lock.js";
 export { KernelSocket, type KernelSocketOptions } from "./kernel-socket.js";
+export { type Link, Links } from "./links.js";
 export { type LocalAddress, LocalAddresses } from "./local-addresses.js";
 export { NamespaceClaim, type NamespaceClaimOptions } from "./namespace-claim.js";
 export * from "./netlink-error.js";

@@ -13,6 +13,7 @@ const RTNLGRP_IPV4_IFADDR = 5;
 const RTNLGRP_IPV6_IFADDR = 9;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_FLAGS = 8;
 const ifaddrmsgBytes = 8;
 /** A dump that changed under the reader is read again so often. */
 const mostTries = 10;
@@ -25,6 +26,8 @@ export interface LocalAddress {
   /** Length of the prefix in bits. On the loopback interface the whole IPv4 block is local (127.0.0.0/8). */
   readonly prefix: number;
   readonly interfaceIndex: number;
+  /** IFA_F_… of linux/if_addr.h: tentative 0x40, duplicate found 0x08, temporary 0x01. */
+  readonly flags: number;
 }
 
 /** The addresses of a network namespace, on a transport of NETLINK_ROUTE. */
@@ -76,14 +79,16 @@ function readAddress({ bytes, type, start, end }: Message): LocalAddress | null 
   const family = view.getUint8(0) === AF_INET ? 4 : view.getUint8(0) === AF_INET6 ? 6 : null;
   if (family === null) return null;
   let address: Uint8Array | null = null;
+  // The header has room for the lower eight only.
+  let flags = view.getUint8(2);
   const attributes = new AttributeReader(bytes, start + ifaddrmsgBytes, end);
   while (attributes.next()) {
     // With a peer, IFA_ADDRESS is the peer's; without one, IPv6 has no IFA_LOCAL.
     if (attributes.type === IFA_LOCAL || (attributes.type === IFA_ADDRESS && address === null)) {
       address = attributes.copy(family === 4 ? 4 : 16);
-    }
+    } else if (attributes.type === IFA_FLAGS) flags = attributes.u32();
   }
   return address === null
     ? null
-    : { family, address, prefix: view.getUint8(1), interfaceIndex: view.getUint32(4, littleEndian) };
+    : { family, address, prefix: view.getUint8(1), interfaceIndex: view.getUint32(4, littleEndian), flags };
 }

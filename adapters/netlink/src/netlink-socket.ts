@@ -31,7 +31,7 @@ export interface NetlinkSocketOptions {
 /** Requests to one kernel socket go one after the other, so each query that runs at the same time has its own. */
 const mostQueries = 8;
 /** Sockets for queries that are kept for the next one. */
-const mostIdle = 1;
+const mostIdle = 2;
 
 /**
  * Netlink in one network namespace. Requests of `transact` are executed in the order of the calls; queries run beside
