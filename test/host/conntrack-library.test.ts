@@ -145,6 +145,31 @@ describe("netfilter-conntrack on the kernel", { concurrency: 2 }, () => {
     assert.equal(heard.length, 4);
   });
 
+  test("changes of several kinds go in their order, and a refused one holds up none", {
+    timeout,
+  }, async () => {
+    await using lab = await open();
+    const { conntrack } = lab;
+    const sample = samples["TCP over IPv4"];
+    assert.ok(sample !== undefined);
+    const key = keyOf(sample);
+    await conntrack.create([sample]);
+    const first = await conntrack.get(key);
+    assert.ok(first !== null);
+    const results = await conntrack.write([
+      { do: "create", entry: sample },
+      { do: "delete", key, id: first.id },
+      { do: "mark", change: { key, value: 1, mask: 1 } },
+      { do: "create", entry: { ...sample, mark: 0x100 } },
+      { do: "mark", change: { key, value: 2, mask: 2 } },
+    ]);
+    assert.deepEqual(
+      results.map((result) => result?.errno ?? 0),
+      [eexist, 0, enoent, 0, 0],
+    );
+    assert.equal((await conntrack.get(key))?.mark, 0x102);
+  });
+
   test("a dump waits for who reads it, narrows by mark and family, and can be broken off", {
     timeout,
   }, async () => {

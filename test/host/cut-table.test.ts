@@ -73,7 +73,7 @@ describe("the connection table", { concurrency: 2 }, () => {
     await arena.here.exec(conntrack, ["-F"]);
     await until(
       "all are back",
-      1_000,
+      5_000,
       async () => (await flows(arena.table, ({ cut }) => cut)).length === 1_000,
     );
     await arena.table.restore(some);

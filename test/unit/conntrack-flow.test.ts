@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CutList } from "@antenna/netfilter/internal/connections/cut-list.js";
-import { isOther, isOver, keepCut, observe } from "@antenna/netfilter/internal/connections/kept-cut.js";
+import {
+  expectReplacement,
+  isOther,
+  isOver,
+  keepCut,
+  observe,
+} from "@antenna/netfilter/internal/connections/kept-cut.js";
 import { ListeningPorts } from "@antenna/netfilter/internal/connections/listening-ports.js";
 import { LocalAddressSet } from "@antenna/netfilter/internal/connections/local-address-set.js";
 import { parsePortRange, parseSeconds } from "@antenna/netfilter/internal/connections/namespace-settings.js";
@@ -18,7 +24,7 @@ const host = Uint8Array.of(10, 0, 0, 1);
 const peer = Uint8Array.of(10, 0, 0, 2);
 const stranger = Uint8Array.of(10, 0, 0, 3);
 const context: FlowContext = {
-  local: new LocalAddressSet([{ family: 4, address: host, prefix: 24, interfaceIndex: 2 }]),
+  local: new LocalAddressSet([{ family: 4, address: host, prefix: 24, interfaceIndex: 2, flags: 0 }]),
   cutMark: 0x1000_0000,
   unseenUdp: new Set([7]),
 };
@@ -144,10 +150,32 @@ describe("the list of flows that are kept cut", () => {
     const { original, reply } = first.flow;
     assert.equal(list.byFlow({ ...first.flow, original: reply, reply: original }), first);
     list.renumber(first, () => observe(first, entry({ id: 99 }), 0));
-    assert.equal(list.byId(1), undefined);
-    assert.equal(list.byId(99), first);
+    assert.equal(list.byEntry(entry({ id: 1 })), undefined);
+    assert.equal(list.byEntry(entry({ id: 99 })), first);
     list.delete(first);
-    assert.deepEqual([list.size, list.byId(99), list.byFlow(first.flow)], [1, undefined, undefined]);
+    assert.deepEqual(
+      [list.size, list.byEntry(entry({ id: 99 })), list.byFlow(first.flow)],
+      [1, undefined, undefined],
+    );
+  });
+
+  test("finds a flow whose entry we made by its tuple, until the id is known", () => {
+    const list = new CutList(4);
+    const kept = keepCut(flow({ id: 1 }), entry({ id: 1 }), 0);
+    list.add(kept);
+    list.renumber(kept, () => expectReplacement(kept));
+    const answers = { ...entry().reply };
+    assert.equal(list.byEntry(entry({ id: 50 })), kept);
+    assert.equal(list.byEntry(entry({ id: 51, original: answers })), kept, "from its other side");
+    assert.equal(list.byEntry(entry({ id: 52, protocol: 6 })), undefined);
+    assert.equal(list.byEntry(entry({ id: 53, zone: 1 })), undefined);
+    assert.equal(isOther(kept, entry({ id: 50 })), false, "it is ours");
+    list.renumber(kept, () => observe(kept, entry({ id: 50 }), 0));
+    assert.equal(list.byEntry(entry({ id: 50 })), kept);
+    assert.equal(list.byEntry(entry({ id: 54 })), undefined, "by id alone again");
+    list.renumber(kept, () => expectReplacement(kept));
+    list.delete(kept);
+    assert.equal(list.byEntry(entry({ id: 50 })), undefined);
   });
 
   test("tells expiry from deletion by what was left of the entry's time", () => {

@@ -11,7 +11,7 @@ import {
 } from "@antenna/netlink";
 import { group, message, subsystem } from "./ctnetlink.js";
 import { copyEntry, type Entry } from "./entry.js";
-import type { MarkChange, NewEntry } from "./entry-change.js";
+import type { EntryOperation, MarkChange, NewEntry } from "./entry-change.js";
 import type { EntryKey } from "./entry-key.js";
 import { EntryParser } from "./entry-parser.js";
 import { type DumpFilter, EntryWriter } from "./entry-writer.js";
@@ -142,6 +142,17 @@ export class Conntrack implements Disposable {
   }
 
   /**
+   * Several kinds of change in the order given, many to a system call: what takes an entry's place is there at once after
+   * the deletion. A refused step does not hold up the next; the result holds, in order, null or the kernel's refusal.
+   */
+  async write(
+    operations: Iterable<EntryOperation>,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<readonly (NetlinkError | null)[]> {
+    return await this.#transport.transact(operationRequests(operations), options);
+  }
+
+  /**
    * Tells events until the result is closed. Joining costs every flow of the namespace time in the packet path: most
    * with `update`, which a short TCP connection gives five times. With net.netfilter.nf_conntrack_events=2, the
    * default, an entry that was born while nobody listened never gives an event.
@@ -185,40 +196,52 @@ export class Conntrack implements Disposable {
 
 function* markRequests(changes: Iterable<MarkChange>): Generator<Request> {
   const writer = new EntryWriter();
-  for (const change of changes) {
-    yield {
-      type: typeOf(message.new),
-      flags: 0,
-      payload: writer.markChange(change),
-      operation: "conntrack change mark",
-    };
-  }
+  for (const change of changes) yield markRequest(writer, change);
 }
 
 function* createRequests(entries: Iterable<NewEntry>): Generator<Request> {
   const writer = new EntryWriter();
-  for (const entry of entries) {
-    yield {
-      type: typeOf(message.new),
-      flags: NLM_F_CREATE | NLM_F_EXCL,
-      payload: writer.create(entry),
-      operation: "conntrack create",
-    };
-  }
+  for (const entry of entries) yield createRequest(writer, entry);
 }
 
 function* deleteRequests(
   entries: Iterable<{ readonly key: EntryKey; readonly id: number }>,
 ): Generator<Request> {
   const writer = new EntryWriter();
-  for (const { key, id } of entries) {
-    yield {
-      type: typeOf(message.delete),
-      flags: 0,
-      payload: writer.keyAndId(key, id),
-      operation: "conntrack delete",
-    };
+  for (const { key, id } of entries) yield deleteRequest(writer, key, id);
+}
+
+function* operationRequests(operations: Iterable<EntryOperation>): Generator<Request> {
+  const writer = new EntryWriter();
+  for (const operation of operations) {
+    switch (operation.do) {
+      case "mark":
+        yield markRequest(writer, operation.change);
+        break;
+      case "create":
+        yield createRequest(writer, operation.entry);
+        break;
+      case "delete":
+        yield deleteRequest(writer, operation.key, operation.id);
+        break;
+    }
   }
+}
+
+function markRequest(writer: EntryWriter, change: MarkChange): Request {
+  const payload = writer.markChange(change);
+  return { type: typeOf(message.new), flags: 0, payload, operation: "conntrack change mark" };
+}
+
+function createRequest(writer: EntryWriter, entry: NewEntry): Request {
+  const payload = writer.create(entry);
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  return { type: typeOf(message.new), flags, payload, operation: "conntrack create" };
+}
+
+function deleteRequest(writer: EntryWriter, key: EntryKey, id: number): Request {
+  const payload = writer.keyAndId(key, id);
+  return { type: typeOf(message.delete), flags: 0, payload, operation: "conntrack delete" };
 }
 
 function typeOf(number: number): number {

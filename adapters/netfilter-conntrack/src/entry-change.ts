@@ -30,3 +30,10 @@ export interface NewEntry {
     readonly windowScaleReply?: number;
   };
 }
+
+/** One step of `Conntrack.write`. */
+export type EntryOperation =
+  | { readonly do: "mark"; readonly change: MarkChange }
+  | { readonly do: "create"; readonly entry: NewEntry }
+  /** Of this very entry; see `Conntrack.delete`. */
+  | { readonly do: "delete"; readonly key: EntryKey; readonly id: number };

@@ -4,6 +4,7 @@ import { decide } from "../program/decide.js";
 import type { RuleProgram } from "../program/program.js";
 import { type Backoff, backoffDelay } from "./backoff.js";
 import { type Judge, type JudgeResult, judgeFlows, restoreAllowed } from "./flow-judge.js";
+import { FlowOverwrites, type OverwrittenFlows } from "./flow-overwrites.js";
 import { type ProblemBoard, problemText } from "./problem-board.js";
 
 /** What became of tracked flows, and why they were looked at. */
@@ -60,7 +61,10 @@ export class FlowKeeper {
     this.#problems = options.problems;
     this.#signal = options.signal;
     this.#onCut = options.onCut;
-    this.#connections.onOverwritten((event) => this.#overwritten(event));
+    const overwrites = new FlowOverwrites(options.clock, options.signal, (report) =>
+      this.#overwritten(report),
+    );
+    this.#connections.onOverwritten((event) => overwrites.add(event));
   }
 
   /** When flows are to be judged; null: they are. */
@@ -178,13 +182,15 @@ export class FlowKeeper {
     this.#onCut({ reason, cut, restored, socketsEnded, examples });
   }
 
-  #overwritten({ flow, by }: Parameters<Parameters<ConnectionTable["onOverwritten"]>[0]>[0]): void {
+  #overwritten({ by, flows, examples }: OverwrittenFlows): void {
+    const whose = flows === 1 ? "a flow that was cut" : `${flows} flows that were cut`;
     const what =
       by === "mark-overwritten"
-        ? "the mark of a flow that was cut was overwritten, as a rule does that saves the whole connmark"
-        : "the tracking entry of a flow that was cut was deleted";
-    this.#problems.raiseFor("cut-mark-overwritten", `${what}; it was set again`, lingerMs);
-    this.#onCut({ ...nothing, reason: by, cut: 1, examples: [flow] });
+        ? `the mark of ${whose} was overwritten, as a rule does that saves the whole connmark`
+        : `the tracking entry of ${whose} was deleted`;
+    if (!this.#signal.aborted)
+      this.#problems.raiseFor("cut-mark-overwritten", `${what}; it was set again`, lingerMs);
+    this.#onCut({ ...nothing, reason: by, cut: flows, examples });
   }
 }
 

@@ -3,7 +3,7 @@ import type { CallOptions, Clock, ConnectionTable, CutResult, Logger, TrackedFlo
 import { AntennaError } from "@antenna/sdk";
 import { Conntrack, type Entry, type NewEntry, pickedUp } from "netfilter-conntrack";
 import { connectionError } from "./connection-error.js";
-import { CutKeeper, type OverwrittenBy } from "./cut-keeper.js";
+import { CutKeeper } from "./cut-keeper.js";
 import { flowBatches } from "./flow-batches.js";
 import { flowKey } from "./flow-entry.js";
 import type { KeptCut } from "./kept-cut.js";
@@ -11,8 +11,9 @@ import { ListeningPorts } from "./listening-ports.js";
 import { LocalAddressSet } from "./local-address-set.js";
 import { LocalSockets } from "./local-sockets.js";
 import { defaultSettings, type NamespaceSettings, readNamespaceSettings } from "./namespace-settings.js";
+import type { OverwrittenBy } from "./overwrite-reports.js";
 import { bothWays, isOneWay } from "./severed-flow.js";
-import { silentConnection } from "./silent-connection.js";
+import { enterConnections, silentConnection } from "./silent-connection.js";
 import { type FlowRecord, fillFlow, localEnds, resolveFlow, sameTuple, tcp, udp } from "./tracked-flow.js";
 import { UnseenFlows } from "./unseen-flows.js";
 
@@ -28,11 +29,12 @@ export interface ConnectionTableOptions {
 }
 
 const enoent = 2;
-const eexist = 17;
 /** Settings of the namespace are read again after this time. */
 const settingsLastMs = 60_000;
-/** Silent connections that are entered with one call. */
-const entriesAtOnce = 1_024;
+/** Room for the end of every flow that is kept cut at once: about 1.3 kB each, of which the kernel doubles what is asked. */
+const receiveBufferBytes = 16 * 1024 * 1024;
+/** While events gather packets of cut flows pass. */
+const coalesceMs = 5;
 
 /**
  * The connection table of one network namespace, on ctnetlink and sock_diag. Needs CAP_NET_ADMIN; flushes nothing, writes
@@ -49,7 +51,7 @@ export async function openConnectionTable(
   const { namespace } = options;
   try {
     const table = new NetfilterConnectionTable(options, {
-      conntrack: open(Conntrack.open({ namespace, keepAlive: false })),
+      conntrack: open(Conntrack.open({ namespace, keepAlive: false, receiveBufferBytes, coalesceMs })),
       route: open(NetlinkSocket.open({ protocol: NETLINK_ROUTE, namespace })),
       diag: open(NetlinkSocket.open({ protocol: NETLINK_SOCK_DIAG, namespace })),
     });
@@ -59,6 +61,12 @@ export async function openConnectionTable(
     for (const socket of opened) socket[Symbol.dispose]();
     throw connectionError(error, `open connection tracking of ${namespace ?? "the own network namespace"}`);
   }
+}
+
+/** A flow as it was given, and as it is kept. */
+interface CutFlow {
+  readonly flow: TrackedFlow;
+  readonly kept: TrackedFlow;
 }
 
 interface Sockets {
@@ -132,7 +140,10 @@ class NetfilterConnectionTable implements ConnectionTable {
   async cut(flows: readonly TrackedFlow[], options: CallOptions = {}): Promise<CutResult> {
     if (flows.length === 0) return { cut: 0, gone: 0, socketsEnded: 0 };
     try {
-      return await this.#keeper.exclusively(() => this.#cut(flows, options));
+      const cut = await this.#keeper.exclusively(() => this.#mark(flows, options));
+      this.#tellRefused();
+      const socketsEnded = await this.#endSockets(cut);
+      return { cut: cut.length, gone: flows.length - cut.length, socketsEnded };
     } catch (error) {
       throw connectionError(error, `cut ${flows.length} flows`);
     } finally {
@@ -140,44 +151,45 @@ class NetfilterConnectionTable implements ConnectionTable {
     }
   }
 
-  async #cut(flows: readonly TrackedFlow[], options: CallOptions): Promise<CutResult> {
-    const { cutMark, logger } = this.#options;
-    this.#keeper.listen();
+  /** All marks first; what is known of the entries is read when nothing passes any more. Gives the flows that are cut. */
+  async #mark(flows: readonly TrackedFlow[], options: CallOptions): Promise<readonly CutFlow[]> {
+    const { cutMark } = this.#options;
+    using _ = this.#keeper.marking();
     const refusals = await this.#conntrack.changeMarks(
       flows.map((flow) => ({ key: flowKey(flow), value: cutMark, mask: cutMark })),
       options,
     );
-    const cut: { readonly flow: TrackedFlow; readonly kept: TrackedFlow }[] = [];
+    const cut: CutFlow[] = [];
     for (const [index, flow] of flows.entries()) {
       const refusal = refusals[index] ?? null;
       if (refusal !== null && refusal.errno !== enoent) throw refusal;
-      const entry = refusal === null ? await this.#conntrack.get(flowKey(flow), options) : null;
-      if (entry === null) continue;
-      if (this.#keeper.list.byFlow(flow) === undefined && isLater(entry, flow)) {
+      if (refusal !== null) continue;
+      const entry = await this.#conntrack.get(flowKey(flow), options);
+      if (entry !== null && this.#keeper.list.byFlow(flow) === undefined && isLater(entry, flow)) {
         // The kernel does not look at ids when it changes marks.
         await this.#conntrack.changeMarks([{ key: flowKey(flow), value: 0, mask: cutMark }]);
         continue;
       }
       const resolved = resolveFlow({ ...flow, cut: true }, (asked) => this.isInbound(asked));
-      this.#keeper.keep(resolved, entry);
+      if (entry === null) this.#keeper.keepDeleted(resolved);
+      else this.#keeper.keepMarked(resolved, entry);
       cut.push({ flow, kept: resolved });
     }
-    const ended = await this.#endSockets(cut);
-    const { refused } = this.#keeper.list;
-    if (refused > this.#toldRefused) {
-      logger.warn(
-        { notWatched: refused - this.#toldRefused, watched: this.#keeper.list.size },
-        "more flows were cut than are watched: these stay cut unless somebody takes the mark off",
-      );
-      this.#toldRefused = refused;
-    }
-    return { cut: cut.length, gone: flows.length - cut.length, socketsEnded: ended };
+    return cut;
+  }
+
+  #tellRefused(): void {
+    const { refused, size } = this.#keeper.list;
+    if (refused <= this.#toldRefused) return;
+    this.#options.logger.warn(
+      { notWatched: refused - this.#toldRefused, watched: size },
+      "more flows were cut than are watched: these stay cut unless somebody takes the mark off",
+    );
+    this.#toldRefused = refused;
   }
 
   /** Marked flows are cut already; a socket that cannot be ended only leaves its process waiting. */
-  async #endSockets(
-    cut: readonly { readonly flow: TrackedFlow; readonly kept: TrackedFlow }[],
-  ): Promise<number> {
+  async #endSockets(cut: readonly CutFlow[]): Promise<number> {
     try {
       const ended = await this.#sockets.end(cut.map(({ flow }) => flow));
       for (const { flow, kept } of cut) {
@@ -242,22 +254,10 @@ class NetfilterConnectionTable implements ConnectionTable {
       if (this.#local.has(socket.remoteAddress)) return;
       entries.push(silentConnection(socket, this.#listening, seconds));
     }, options);
-    let entered = 0;
-    let existing = 0;
-    let failed = 0;
-    for (let at = 0; at < entries.length; at += entriesAtOnce) {
-      const results = await this.#conntrack.create(entries.slice(at, at + entriesAtOnce), options);
-      for (const refusal of results) {
-        if (refusal === null) entered += 1;
-        else if (refusal.errno === eexist) existing += 1;
-        else {
-          if (failed === 0)
-            this.#options.logger.warn({ error: refusal }, "a silent connection could not be entered");
-          failed += 1;
-        }
-      }
-    }
-    return { entered, existing, failed };
+    return await enterConnections(this.#conntrack, entries, {
+      ...options,
+      onRefused: (error) => this.#options.logger.warn({ error }, "a silent connection could not be entered"),
+    });
   }
 
   isInbound(flow: TrackedFlow): boolean {
@@ -302,7 +302,8 @@ class NetfilterConnectionTable implements ConnectionTable {
   /** A flow that is kept cut is shown as it was judged, whatever became of its entry; null: a second entry of it. */
   #asKept(record: FlowRecord, entry: Entry): TrackedFlow | null {
     if (isOneWay(entry)) return this.#asSevered(bothWays({ ...record, cut: true }), entry);
-    const kept = this.#keeper.list.byId(entry.id);
+    const { list } = this.#keeper;
+    const kept = list.byEntry(entry) ?? (record.cut ? list.byFlow(record) : undefined);
     if (kept !== undefined) return { ...kept.flow, id: entry.id, cut: record.cut, closing: record.closing };
     if (record.cut) this.#adopt(record, entry);
     return record;

@@ -2,6 +2,7 @@ import type { TrackedFlow } from "@antenna/sdk";
 import {
   type Conntrack,
   type Entry,
+  type EntryOperation,
   entryKey,
   liberalTracking,
   type NewEntry,
@@ -65,6 +66,17 @@ export async function sever(
   return false;
 }
 
+/** The steps of `sever` at once, where the id of the flow's entry is known. */
+export function severance(
+  flow: TrackedFlow,
+  facts: { readonly id: number; readonly mark: number; readonly timeoutSeconds: number },
+): EntryOperation[] {
+  return [
+    { do: "delete", key: flowKey(flow), id: facts.id },
+    ...oneWayEntries(flow, facts).map((entry): EntryOperation => ({ do: "create", entry })),
+  ];
+}
+
 /** The one-way entries as they stand, or null where one of them is missing or something else has its place. */
 export async function severedEntries(
   conntrack: Conntrack,
@@ -91,7 +103,8 @@ function keys(flow: TrackedFlow) {
   return flow.icmpType === null ? [flowKey(flow), replyKey(flow)] : [flowKey(flow)];
 }
 
-function oneWayEntries(
+/** What `sever` makes: one entry for each direction. */
+export function oneWayEntries(
   flow: TrackedFlow,
   facts: { readonly mark: number; readonly timeoutSeconds: number },
 ): NewEntry[] {

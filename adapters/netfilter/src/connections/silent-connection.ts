@@ -1,7 +1,12 @@
 import type { SocketInfo } from "@antenna/netlink";
-import { liberalTracking, type NewEntry, status, tcpState } from "netfilter-conntrack";
+import type { CallOptions } from "@antenna/sdk";
+import { type Conntrack, liberalTracking, type NewEntry, status, tcpState } from "netfilter-conntrack";
 import type { ListeningPorts } from "./listening-ports.js";
 import { tcp } from "./tracked-flow.js";
+
+const eexist = 17;
+/** Entries that are made with one call. */
+const entriesAtOnce = 1_024;
 
 /**
  * The entry that connection tracking would have, had it seen this TCP connection open. A connection whose local port
@@ -40,4 +45,27 @@ export function silentConnection(
     timeoutSeconds,
     tcp: { state: tcpState.established, ...liberalTracking },
   };
+}
+
+/** Enters connections that are not tracked yet; those that are stay as they are. The first refusal is told, all are counted. */
+export async function enterConnections(
+  conntrack: Conntrack,
+  entries: readonly NewEntry[],
+  options: CallOptions & { readonly onRefused: (error: Error) => void },
+): Promise<{ readonly entered: number; readonly existing: number; readonly failed: number }> {
+  let entered = 0;
+  let existing = 0;
+  let failed = 0;
+  for (let at = 0; at < entries.length; at += entriesAtOnce) {
+    const results = await conntrack.create(entries.slice(at, at + entriesAtOnce), options);
+    for (const refusal of results) {
+      if (refusal === null) entered += 1;
+      else if (refusal.errno === eexist) existing += 1;
+      else {
+        if (failed === 0) options.onRefused(refusal);
+        failed += 1;
+      }
+    }
+  }
+  return { entered, existing, failed };
 }

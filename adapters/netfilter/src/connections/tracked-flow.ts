@@ -9,6 +9,14 @@ const icmp = 1;
 const icmpv6 = 58;
 const portProtocols: ReadonlySet<number> = new Set([tcp, udp, 33, 132, 136]);
 
+export function hasPorts(protocol: number): boolean {
+  return portProtocols.has(protocol);
+}
+
+export function isIcmp(protocol: number): boolean {
+  return protocol === icmp || protocol === icmpv6;
+}
+
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** A flow record that is filled again and again. */
@@ -51,15 +59,15 @@ export function emptyFlowRecord(): FlowRecord {
 /** Fills `record` from an entry; its addresses are copies, in storage that the record keeps. */
 export function fillFlow(record: FlowRecord, entry: Entry, context: FlowContext): FlowRecord {
   const { protocol } = entry;
-  const isIcmp = protocol === icmp || protocol === icmpv6;
-  const ports = portProtocols.has(protocol);
+  const echo = isIcmp(protocol);
+  const ports = hasPorts(protocol);
   record.id = entry.id;
   record.zone = entry.zone;
   record.family = entry.family;
   record.protocol = protocol;
-  record.icmpType = isIcmp ? entry.original.icmpType : null;
-  record.icmpCode = isIcmp ? entry.original.icmpCode : null;
-  record.icmpId = isIcmp ? entry.original.icmpId : null;
+  record.icmpType = echo ? entry.original.icmpType : null;
+  record.icmpCode = echo ? entry.original.icmpCode : null;
+  record.icmpId = echo ? entry.original.icmpId : null;
   fillTuple(record.original, entry.original, ports);
   fillTuple(record.reply, entry.reply, ports);
   record.direction = directionOf(entry, context.local);
