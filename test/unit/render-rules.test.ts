@@ -36,13 +36,41 @@ const denyAll = {
 };
 
 describe("order of a chain", () => {
-  test("loopback, cut, established, related, then the stages", () => {
+  const cut = "--mark 0x10000000/0x10000000";
+
+  test("established and not cut, loopback, cut, related, then the stages", () => {
     const input = rules(rendered(denyAll), "ANT-IN");
-    assert.equal(input[0], "-i lo -j RETURN");
-    assert.equal(input[1], "-m connmark --mark 0x10000000/0x10000000 -j DROP");
-    assert.equal(input[2], "-m conntrack --ctstate ESTABLISHED -j RETURN");
+    assert.equal(input[0], `-m conntrack --ctstate ESTABLISHED -m connmark ! ${cut} -j RETURN`);
+    assert.match(input[1] ?? "", /^-i lo -m comment --comment "ant:[0-9a-f]{20}" -j RETURN$/);
+    assert.equal(input[2], `-m connmark ${cut} -j DROP`);
     assert.match(input[3] ?? "", /^-p icmp -g ANT-/);
-    assert.match(input.at(-1) ?? "", /-g ANT-IN-ODENY$/);
+    assert.equal(input.at(-1), "-g ANT-IN-ODENY");
+  });
+
+  test("guards come before what is established", () => {
+    const secure = { id: "s", direction: "in", action: "allow", peers: ["any"], secure: true };
+    const ruleset = rendered({ mode: "full", rules: [secure] });
+    const input = rules(ruleset, "ANT-IN");
+    assert.match(input[0] ?? "", /^-i lo /);
+    assert.equal(input[1], `-m connmark ${cut} -j DROP`);
+    assert.match(input[2] ?? "", /^-m policy --dir in --pol none -g ANT-IN-GUARD$/);
+    assert.equal(rules(ruleset, "ANT-IN-STATE")[0], "-m conntrack --ctstate ESTABLISHED -j RETURN");
+  });
+
+  test("allow rules are asked before essentials, denials after them", () => {
+    const rule = { id: "r", direction: "in", peers: ["any"], services: [{ protocol: "tcp", ports: [80] }] };
+    const allows = rendered({ mode: "full", rules: [{ ...rule, action: "allow" }] });
+    assert.equal(rules(allows, "ANT-IN").at(-1), "-g ANT-IN-ALLOW");
+    assert.match(rules(allows, "ANT-IN-ALLOW").at(-1) ?? "", / -g ANT-IN-ESSENTIAL$/);
+    assert.equal(rules(allows, "ANT-IN-ESSENTIAL").at(-1), "-g ANT-IN-DEFAULT");
+    const denies = rendered({ mode: "full", rules: [{ ...rule, action: "override-deny" }] });
+    assert.ok(!denies.chains.some(({ name }) => name === "ANT-IN-ESSENTIAL"));
+  });
+
+  test("where nothing can be denied, only what was cut is looked for", () => {
+    const out = rules(rendered({ mode: "selective", rules: [] }), "ANT-OUT");
+    assert.equal(out.length, 3);
+    assert.deepEqual(out.slice(1), [`-m connmark ${cut} -j DROP`, "-j RETURN"]);
   });
 
   test("nothing is dropped where the mode only looks", () => {
@@ -70,7 +98,10 @@ describe("order of a chain", () => {
             const target = /-g (\S+)$/.exec(rule)?.[1];
             if (target !== undefined) assert.ok(names.has(target), `${chain.name} goes to ${target}`);
           }
-          assert.match(chain.rules.at(-1) ?? "", /-m comment --comment "ant:[0-9a-f]{20}" -[jg] /);
+          const sealed = chain.rules.filter((rule) =>
+            /-m comment --comment "ant:[0-9a-f]{20}" -[jg] /.test(rule),
+          );
+          assert.equal(sealed.length, 1, chain.name);
         }
       }
     }
@@ -86,7 +117,7 @@ describe("order of a chain", () => {
     });
     const before = rendered({ mode: "full", rules: [rule("a", 80, "allow"), rule("d", 25, "deny")] });
     const after = rendered({ mode: "full", rules: [rule("a", 80, "allow"), rule("d", 26, "deny")] });
-    for (const chain of ["ANT-IN", "ANT-IN-ALLOW", "ANT-IN-DEFAULT", "ANT-OUT"]) {
+    for (const chain of ["ANT-IN", "ANT-IN-ALLOW", "ANT-IN-ESSENTIAL", "ANT-IN-DEFAULT", "ANT-OUT"]) {
       assert.deepEqual(rules(after, chain), rules(before, chain), chain);
     }
     assert.notDeepEqual(rules(after, "ANT-IN-DENY"), rules(before, "ANT-IN-DENY"));
@@ -105,22 +136,25 @@ describe("services", () => {
     const conditions = serviceConditions(of({ ports }), 4, "destination");
     assert.equal(conditions.length, 2);
     assert.equal(conditions[1], "-p tcp -m multiport --dports 200:300 ");
-    assert.deepEqual(serviceConditions(of({ ports: [single(53)] }), 4, "source"), [
-      "-p tcp -m multiport --sports 53 ",
-    ]);
-    // Where no later fragment comes by, and only for what all iptables write alike.
-    assert.deepEqual(serviceConditions(of({ ports: [single(53)] }), 4, "destination", true), [
-      "-p tcp -m tcp --dport 53 ",
-    ]);
+  });
+
+  test("one port is matched by the protocol's own match, but never in later fragments", () => {
+    const dns = of({ ports: [single(53)] });
+    assert.deepEqual(serviceConditions(dns, 4, "source"), ["-p tcp ! -f -m tcp --sport 53 "]);
+    assert.deepEqual(serviceConditions(dns, 6, "source"), ["-p tcp -m multiport --sports 53 "]);
+    for (const family of [4, 6] as const) {
+      const behind = serviceConditions(dns, family, "destination", true);
+      assert.deepEqual(behind, ["-p tcp -m tcp --dport 53 "]);
+    }
+    // Only what all iptables write alike.
     for (const other of [
       of({ ports: [single(1), single(5)] }),
       of({ ports: [{ from: 9, to: 65_535 }] }),
       of({ protocol: 132, ports: [single(5)] }),
     ]) {
-      assert.deepEqual(
-        serviceConditions(other, 4, "destination", true),
-        serviceConditions(other, 4, "destination"),
-      );
+      for (const hasPorts of [true, false]) {
+        assert.match(serviceConditions(other, 4, "destination", hasPorts)[0] ?? "", /-m multiport /);
+      }
     }
   });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { GatheredTimers } from "@antenna/netfilter/internal/watch/gathered-timers.js";
 import { SpacedCheck } from "@antenna/netfilter/internal/watch/spaced-check.js";
 import { FakeClock } from "@antenna/sdk/testing";
 
@@ -65,5 +66,75 @@ describe("a spaced check", () => {
     await settle();
     assert.equal(runs, 2);
     check.stop();
+  });
+});
+
+describe("gathered timers", () => {
+  function gathered() {
+    const clock = new FakeClock();
+    const began = clock.now();
+    const rung: string[] = [];
+    let alarms = 0;
+    const timers = new GatheredTimers({
+      now: () => clock.now(),
+      date: () => clock.date(),
+      after: (delayMs, call) => clock.after(delayMs, () => [alarms++, call()]),
+    });
+    const after = (delayMs: number, name: string) =>
+      timers.after(delayMs, () => rung.push(`${name} at ${clock.now() - began}`));
+    return { clock, rung, after, timers, alarms: () => alarms };
+  }
+
+  test("what is due close together rings together, at the first of these times", async () => {
+    const { clock, rung, after, alarms } = gathered();
+    after(830, "c");
+    after(800, "a");
+    after(805, "b");
+    after(1_000, "d");
+    after(1_040, "long");
+    after(1_100, "longer");
+    await clock.advance(2_000);
+    assert.deepEqual(rung, [
+      "a at 800",
+      "b at 800",
+      "c at 800",
+      "d at 800",
+      "long at 1040",
+      "longer at 1100",
+    ]);
+    assert.equal(alarms(), 3);
+  });
+
+  test("checks of every second that a busy moment parted come together again", async () => {
+    const { clock, timers, alarms } = gathered();
+    const repeat = (name: string) => {
+      timers.after(1_000, () => repeat(name));
+    };
+    repeat("rules");
+    await clock.advance(200);
+    repeat("counts");
+    await clock.advance(10_000);
+    assert.ok(alarms() <= 11, `${alarms()} times awake`);
+  });
+
+  test("what was stopped does not ring, not even by what rings with it", async () => {
+    const { clock, rung, after, timers } = gathered();
+    const late = after(120, "late");
+    timers.after(100, () => late[Symbol.dispose]());
+    after(300, "gone")[Symbol.dispose]();
+    await clock.advance(1_000);
+    assert.deepEqual(rung, []);
+  });
+
+  test("a check that starts itself again is not rung twice", async () => {
+    const { clock, timers } = gathered();
+    let runs = 0;
+    const again = (): void => {
+      runs++;
+      timers.after(10, again);
+    };
+    timers.after(10, again);
+    await clock.advance(100);
+    assert.equal(runs, 10);
   });
 });

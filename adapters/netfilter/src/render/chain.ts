@@ -27,7 +27,8 @@ export const jumps: readonly Jump[] = [
 ];
 
 /** A chain of this shape is ours; an owner's `ANT-FARM` is not. */
-const ours = /^ANT-(?:(?:IN|OUT)(?:-(?:STATE|GUARD|ANSWER|ODENY|ALLOW|DENY|DEFAULT))?|[0-9a-f]{20})$/;
+const ours =
+  /^ANT-(?:(?:IN|OUT)(?:-(?:STATE|GUARD|ANSWER|ESSENTIAL|ODENY|ALLOW|DENY|DEFAULT))?|[0-9a-f]{20})$/;
 
 export function isOurChain(name: string): boolean {
   return ours.test(name);
@@ -39,21 +40,30 @@ export function hashRules(rules: readonly string[]): string {
 }
 
 /**
- * Seals a chain: its last rule carries the hash of all of them in a comment, for people and for other tools. Whether
+ * Seals a chain: one of its rules carries the hash of all of them in a comment, for people and for other tools. Whether
  * the chain still is what it was is never decided by the comment.
  *
  * @param rules at least one; the last one has a verdict and no condition that a comment could not follow.
  */
 export function sealChain(name: string | null, rules: readonly string[]): Chain {
   const hash = hashRules(rules);
-  const last = rules[rules.length - 1];
-  if (last === undefined) throw new RangeError("a chain needs a rule");
-  const at = verdictAt(last);
-  const comment = `-m comment --comment "ant:${hash}" `;
+  const rare = rules.findIndex((rule) => rareRule.test(rule));
+  const sealed = rare < 0 ? rules.length - 1 : rare;
   return {
     name: name ?? `ANT-${hash}`,
-    rules: [...rules.slice(0, -1), `${last.slice(0, at)}${comment}${last.slice(at)}`],
+    rules: rules.map((rule, index) => (index === sealed ? withComment(rule, `ant:${hash}`) : rule)),
   };
+}
+
+/**
+ * A comment costs a packet as much as a match, but only one that has met the conditions before it: most fail these, and
+ * nft tests them without xtables.
+ */
+const rareRule = /^(?:-[io] lo -j|-p (?:icmp|ipv6-icmp) -g) /;
+
+function withComment(rule: string, comment: string): string {
+  const at = verdictAt(rule);
+  return `${rule.slice(0, at)}-m comment --comment "${comment}" ${rule.slice(at)}`;
 }
 
 /** Where `-j` or `-g` begins. */

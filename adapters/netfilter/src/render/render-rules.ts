@@ -2,6 +2,7 @@ import type { Direction, Family, Installed, StageProgram } from "@antenna/sdk";
 import { ChainBook, jumps, type Ruleset } from "./chain.js";
 import { essentialConditions } from "./essential-conditions.js";
 import { guardRules } from "./guard-rules.js";
+import { notLaterFragment } from "./service-conditions.js";
 import { type StageContext, stageRules } from "./stage-rules.js";
 import { allowVerdict, type RenderOptions } from "./verdict-chains.js";
 
@@ -26,40 +27,30 @@ function renderDirection(
   options: RenderOptions,
 ): void {
   const { program } = installed;
-  const { guards, stages } = program.directions[direction];
-  const entry = direction === "in" ? "ANT-IN" : "ANT-OUT";
+  const { guards } = program.directions[direction];
+  const entry = entryNames[direction];
   const allow = allowVerdict(program);
   const context = (miss: string) => ({ book, family, direction, installed, options, miss });
 
-  // From the last chain to the first: each says where the one before it goes on.
-  let miss = allow;
-  for (const stage of [...stages].reverse()) {
-    const chain = `${entry}-${stageNames[stage.stage]}`;
-    book.fixed(chain, stageRules(stage, context(miss)));
-    miss = `-g ${chain}`;
-  }
-
-  const view = { direction, of: "original" } as const;
-  const allowances = [
-    ...relatedConditions(family, direction),
-    ...program.essentials.flatMap((essential) => essentialConditions(essential, installed, family, view)),
-  ];
-  const state = [
-    `-m conntrack --ctstate ESTABLISHED ${allow}`,
-    ...allowanceRules(allowances, allow, context(miss)),
-  ];
-  const cutMark = `0x${options.cutMark.toString(16)}`;
+  const judged = judgedRules(context(allow));
+  const cutMark = `--mark 0x${options.cutMark.toString(16)}/0x${options.cutMark.toString(16)}`;
+  const established = "-m conntrack --ctstate ESTABLISHED ";
   const first = [
     `${direction === "in" ? "-i" : "-o"} lo ${allow}`,
-    ...(program.drops ? [`-m connmark --mark ${cutMark}/${cutMark} -j DROP`] : []),
+    ...(program.drops ? [`-m connmark ${cutMark} -j DROP`] : []),
   ];
   if (guards.length === 0) {
-    book.fixed(entry, [...first, ...state]);
+    // Established and not cut is allowed by whichever of the first steps: most packets meet this one rule.
+    const uncut = program.drops ? `-m connmark ! ${cutMark} ` : "";
+    book.fixed(
+      entry,
+      judged === null ? [...first, allow] : [established + uncut + allow, ...first, ...judged],
+    );
     return;
   }
 
-  book.fixed(`${entry}-STATE`, state);
-  const onward = `-g ${entry}-STATE`;
+  const onward =
+    judged === null ? allow : `-g ${book.fixed(`${entry}-STATE`, [established + allow, ...judged])}`;
   const unprotected = `-m policy --dir ${direction} --pol none `;
   const guarded = (of: "original" | "reply") =>
     guardRules(
@@ -84,6 +75,39 @@ function renderDirection(
 }
 
 /**
+ * Rules for packets that are not established: related, essentials, stages. What only allows may stand in any order, so
+ * the allow rules, which a new connection comes for, are asked first where no denial goes before them. null: nothing is
+ * denied, so nothing is asked.
+ */
+function judgedRules(context: StageContext): readonly string[] | null {
+  const { book, family, direction, installed, miss: allow } = context;
+  const { program } = installed;
+  const { stages } = program.directions[direction];
+  const firstDenial = stages.findIndex((stage) => stage.action === "deny");
+  if (firstDenial < 0) return null;
+  const view = { direction, of: "original" } as const;
+  const allowances = [
+    ...relatedConditions(family, direction),
+    ...program.essentials.flatMap((essential) => essentialConditions(essential, installed, family, view)),
+  ];
+  const denials = stageChains(stages.slice(firstDenial), context);
+  const allowed = allowanceRules(allowances, allow, { ...context, miss: denials });
+  if (firstDenial === 0) return allowed;
+  const essential = book.fixed(`${entryNames[direction]}-ESSENTIAL`, allowed);
+  return [stageChains(stages.slice(0, firstDenial), { ...context, miss: `-g ${essential}` })];
+}
+
+/** A chain for each stage, from the last to the first: each says where the one before it goes on. Gives the way in. */
+function stageChains(stages: readonly StageProgram[], context: StageContext): string {
+  let { miss } = context;
+  for (const stage of [...stages].reverse()) {
+    const chain = `${entryNames[context.direction]}-${stageNames[stage.stage]}`;
+    miss = `-g ${context.book.fixed(chain, stageRules(stage, { ...context, miss }))}`;
+  }
+  return miss;
+}
+
+/**
  * Rules that allow what meets any of the conditions. Those about ICMP, most of them all in IPv6, get a chain of their
  * own: other new connections pass them with one look.
  */
@@ -103,6 +127,7 @@ function allowanceRules(
   return [`${protocol}-g ${icmpChain}`, ...allowed(others), miss];
 }
 
+const entryNames: Readonly<Record<Direction, string>> = { in: "ANT-IN", out: "ANT-OUT" };
 const stageNames: Readonly<Record<StageProgram["stage"], string>> = {
   "override-deny": "ODENY",
   allow: "ALLOW",
@@ -122,6 +147,11 @@ function relatedConditions(family: Family, direction: Direction): readonly strin
       : [1, 2, 3, 4].map((type) => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type} ${related}`);
   if (direction === "in") return errors;
   // Flags are read where no TCP header is by iptables-nft, in later fragments; any port holds only where one is.
-  const header = "-m multiport --sports 0:65535 ";
-  return [...errors, `-p tcp ${related}${header}-m tcp --tcp-flags FIN,SYN,RST RST `];
+  const reset = "-m tcp --tcp-flags FIN,SYN,RST RST ";
+  return [
+    ...errors,
+    family === 4
+      ? `-p tcp ${notLaterFragment}${reset}${related}`
+      : `-p tcp ${related}-m multiport --sports 0:65535 ${reset}`,
+  ];
 }

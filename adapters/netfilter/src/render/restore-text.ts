@@ -53,6 +53,13 @@ export function removalText(reading: TableReading, referenced: ReadonlySet<strin
   return lines.join("\n");
 }
 
+/** Deletes those of the chains that are there and hold no rule; null: there are none. */
+export function deletionText(reading: TableReading, names: readonly string[]): string | null {
+  const empty = names.filter((name) => reading.empty?.has(name));
+  if (empty.length === 0) return null;
+  return ["*filter", ...empty.map((name) => `-X ${name}`), "COMMIT", ""].join("\n");
+}
+
 /** The rules of a chain in the output of iptables-save, for comparing as text. */
 export function savedRules(saved: string, name: string): readonly string[] {
   const prefix = `-A ${name} `;
