@@ -21,6 +21,12 @@ async function chainOf(arena: Arena, iptables: string, chain: string): Promise<r
   return (await arena.server.namespace.exec(iptables, ["-S", chain])).trim().split("\n");
 }
 
+const bigTable: ReadonlySet<string> = new Set([
+  "our chain flushed",
+  "one rule deleted",
+  "a foreign ACCEPT above ours in our own chain",
+]);
+
 const damages: readonly Damage[] = [
   {
     name: "our chain flushed",
@@ -107,13 +113,40 @@ const damages: readonly Damage[] = [
   },
 ];
 
-for (const backend of backends) {
-  describe(`repair, ${backend}`, () => {
-    for (const damage of damages) {
+interface Place {
+  readonly name: string;
+  readonly backend: Backend;
+  /** Rules of the owner in the filter table. */
+  readonly entries: number;
+  readonly damages: readonly Damage[];
+}
+
+const places: readonly Place[] = [
+  ...backends.map((backend) => ({ name: backend, backend, entries: 0, damages })),
+  {
+    ...{ name: "legacy, 2,000 entries in the filter table", backend: "legacy", entries: 2_000 },
+    damages: damages.filter(({ name }) => bigTable.has(name)),
+  },
+];
+
+/** Rules that match nothing, behind what an owner's policy would be. */
+async function fillTable({ server }: Arena, iptables: string, entries: number): Promise<void> {
+  if (entries === 0) return;
+  const rules = Array.from(
+    { length: entries },
+    (_, index) => `-A FORWARD -s 198.18.${index >> 8}.${index & 255}/32 -j DROP\n`,
+  );
+  await server.namespace.exec(`${iptables}-restore`, ["--noflush"], `*filter\n${rules.join("")}COMMIT\n`);
+}
+
+for (const { name, backend, entries, damages: chosen } of places) {
+  describe(`repair, ${name}`, () => {
+    for (const damage of chosen) {
       test(damage.name, { timeout: 180_000 }, async (context) => {
         await using arena = await createArena(backend);
         const { server } = arena;
         const iptables = `/usr/sbin/iptables-${backend}`;
+        await fillTable(arena, iptables, entries);
         await server.writePolicy(udpPolicy());
         await server.startDaemon(["--settle", "0s"]);
         const probe = await Probe.start(arena, iptables);

@@ -124,15 +124,28 @@ test("on an nft host no legacy table appears", async () => {
   assert.equal(await names(), before);
 });
 
-test("a chain that somebody's rule leads to is emptied, stays, and is named", async () => {
-  await using arena = await FilterArena.open();
-  const filter = await arena.filter();
-  await install(filter, policyOf(shop));
-  await arena.iptables("nft", 4, "-A", "FORWARD", "-p", "tcp", "-j", "ANT-IN");
-  const { residues } = await filter.remove();
-  assert.ok(residues.some(({ kind, name }) => kind === "chain" && name.endsWith(" ANT-IN")));
-  const left = await arena.save("nft", 4);
-  assert.match(left, /^-A FORWARD -p tcp -j ANT-IN$/m);
-  assert.doesNotMatch(left, /^-A ANT-/m);
-  assert.doesNotMatch(left, /^-A INPUT/m);
-});
+for (const backend of backends) {
+  test(`a chain that somebody's rule leads to in iptables-${backend} is emptied, stays alone, and is named`, async () => {
+    await using arena = await FilterArena.open();
+    await arena.iptables(backend, 4, "-A", "FORWARD", "-s", "10.9.9.9", "-j", "DROP");
+    const filter = await arena.filter();
+    await install(filter, policyOf(shop));
+    await arena.iptables(backend, 4, "-A", "FORWARD", "-p", "tcp", "-j", "ANT-IN");
+    const { removed, residues } = await filter.remove();
+    const chains = residues.filter(({ kind }) => kind === "chain");
+    assert.deepEqual(
+      chains.map(({ name }) => name),
+      [`iptables-${backend} IPv4 ANT-IN`],
+    );
+    assert.match(chains[0]?.reason ?? "", new RegExp(`iptables-${backend}-save shows it`));
+    assert.ok(removed.some(({ kind, name }) => kind === "chain" && name.endsWith(" ANT-OUT")));
+    const left = await arena.save(backend, 4);
+    assert.match(left, /^-A FORWARD -p tcp -j ANT-IN$/m);
+    assert.doesNotMatch(left, /^-A ANT-/m);
+    assert.doesNotMatch(left, /^-A INPUT/m);
+    assert.deepEqual(left.match(/^:ANT-\S+/gm), [":ANT-IN"]);
+    await arena.iptables(backend, 4, "-D", "FORWARD", "-p", "tcp", "-j", "ANT-IN");
+    await filter.remove();
+    assert.doesNotMatch(await arena.save(backend, 4), /ANT-/);
+  });
+}

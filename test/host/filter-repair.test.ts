@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
+import { renderRules } from "@antenna/netfilter/internal/render/render-rules.js";
 import type { ChangeNotice, Difference, Installed, PacketFilter } from "@antenna/sdk";
 import {
   type Backend,
   backends,
+  cutMark,
   FilterArena,
   install,
   ownersRules,
@@ -209,6 +211,14 @@ test("somebody who writes all the while spoils neither a write nor what it is ju
   }
 });
 
+const rendering = { cutMark, nflogGroup: 4711, nflogRate: 50 };
+
+function ourChains(saved: string): readonly string[] {
+  return [...saved.matchAll(/^:(ANT-\S+) -/gm)].flatMap(([, name]) =>
+    name === undefined || name === "ANT-FARM" ? [] : [name],
+  );
+}
+
 for (const backend of backends) {
   test(`a rule of the owner that leads to a chain of ours in iptables-${backend} does not keep the next policy out`, async () => {
     await using arena = await FilterArena.open();
@@ -222,6 +232,20 @@ for (const backend of backends) {
     assert.deepEqual(await filter.verify(installed, "members"), []);
     assert.doesNotMatch(await arena.save(backend, 4), /^-A ANT-IN-ALLOW/m, "emptied");
     assert.match(await arena.save(backend, 4), /^-A FORWARD -j ANT-IN-ALLOW$/m, "not ours to delete");
+    const stale = async (meant: Installed) => {
+      const wanted = renderRules(meant, 4, rendering).chains.map(({ name }) => name);
+      return ourChains(await arena.save(backend, 4)).filter((name) => !wanted.includes(name));
+    };
+    assert.deepEqual(await stale(installed), ["ANT-IN-ALLOW"], "no other chain of the earlier policy stays");
+    const leftovers = () => (filter.describe().leftovers ?? []).map(({ name }) => name);
+    assert.deepEqual(leftovers(), [`iptables-${backend} IPv4 ANT-IN-ALLOW`]);
+    const restarted = await arena.filter();
+    assert.notEqual(
+      await restarted.adopt(installed.program),
+      null,
+      "a restart with the same policy writes nothing",
+    );
+    assert.deepEqual(restarted.describe().leftovers?.length, 1);
     await arena.iptables(backend, 4, "-A", "ANT-IN-ALLOW", "-j", "ACCEPT");
     const differences = await filter.verify(installed, "rules");
     assert.deepEqual(
@@ -230,6 +254,13 @@ for (const backend of backends) {
     );
     const again = await install(filter, policyOf(shop));
     assert.deepEqual(await filter.verify(again, "members"), []);
+    assert.deepEqual(leftovers(), [], "it is a chain of the policy again");
+
+    assert.deepEqual(await stale(await install(filter, empty)), ["ANT-IN-ALLOW"]);
+    await arena.iptables(backend, 4, "-D", "FORWARD", "-j", "ANT-IN-ALLOW");
+    const last = await install(filter, policyOf({ mode: "full", reject: true }));
+    assert.deepEqual(await filter.verify(last, "members"), []);
+    assert.deepEqual([leftovers(), await stale(last)], [[], []], "gone with the rule that led there");
   });
 }
 

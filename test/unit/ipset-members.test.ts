@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { KernelMembers } from "@antenna/netfilter/internal/ipset/kernel-members.js";
+import { KernelMembers, memberText } from "@antenna/netfilter/internal/ipset/kernel-members.js";
 import { MemberComparison } from "@antenna/netfilter/internal/ipset/member-comparison.js";
+import { setCorrection } from "@antenna/netfilter/internal/ipset/set-correction.js";
 import { AttributeReader, AttributeWriter } from "@antenna/netlink";
 import { AddressSet, type Family, type ProgramSet } from "@antenna/sdk";
 import { Random, runSeed } from "./random.js";
@@ -45,10 +46,33 @@ function attributes(
   return new AttributeReader(writer.copy());
 }
 
-function compare(expected: KernelMembers, kernel: Iterable<Listed>): MemberComparison {
-  const comparison = new MemberComparison(expected);
+function compare(expected: KernelMembers, kernel: Iterable<Listed>, mostDiffering = 0): MemberComparison {
+  const comparison = new MemberComparison(expected, mostDiffering);
   const address = new AttributeReader();
   for (const one of kernel) comparison.add(attributes(expected.family, one), address);
+  return comparison;
+}
+
+/** The same of a whole listing in one run of bytes, the plain members at its beginning by their places. */
+function compareRun(expected: KernelMembers, kernel: readonly Listed[]): MemberComparison {
+  const writer = new AttributeWriter(4096);
+  for (const one of kernel) {
+    const { words, prefix, protocol, port, exception = false } = one;
+    writer.nest(7, () => {
+      writer.nest(1, () => {
+        if (expected.family === 4) writer.be32(1, words[0] ?? 0);
+        else writer.be128(2, words);
+      });
+      if (prefix !== (expected.family === 4 ? 32 : 128)) writer.u8(3, prefix);
+      if (protocol !== 0) writer.be16(4, port).u8(7, protocol);
+      if (exception) writer.be32(8, 4);
+    });
+  }
+  const bytes = writer.copy();
+  const comparison = new MemberComparison(expected);
+  const [run, member, address] = [new AttributeReader(), new AttributeReader(), new AttributeReader()];
+  run.reset(bytes, comparison.addPlain(new DataView(bytes.buffer), 0, bytes.length), bytes.length);
+  while (run.next()) comparison.add(run.enter(member), address);
   return comparison;
 }
 
@@ -150,5 +174,115 @@ describe("a comparison", () => {
     const comparison = compare(members, [{ ...only, exception: true }]);
     assert.deepEqual([comparison.missing, comparison.extra], [1, 1]);
     assert.deepEqual(comparison.examples(), ["+10.0.0.0/8 nomatch", "-10.0.0.0/8"]);
+  });
+
+  test("says the same whether members are read by their places or by attributes", () => {
+    const random = new Random(seed);
+    for (let round = 0; round < 500; round++) {
+      const family = random.pick([4, 4, 4, 6] as const);
+      const members = new KernelMembers(randomSet(random, random.pick(["peers", "peers", "pairs"])), family);
+      const kernel = listed(members).flatMap((one): Listed[] => {
+        if (random.chance(0.95)) return [one];
+        const foreign = Uint32Array.from(one.words, () => random.word());
+        return random.pick<Listed[]>([
+          [],
+          [one, one],
+          [{ ...one, exception: true }],
+          [{ ...one, prefix: random.between(1, 32) }],
+          [{ ...one, words: foreign }],
+          [{ ...one, protocol: 6, port: 80 }],
+        ]);
+      });
+      const [places, byAttributes] = [compareRun(members, kernel), compare(members, kernel)];
+      assert.deepEqual(
+        [places.missing, places.extra, places.examples()],
+        [byAttributes.missing, byAttributes.extra, byAttributes.examples()],
+      );
+    }
+  });
+
+  test("names all that differs, a stranger seen twice once, or nothing where that is too much", () => {
+    const members = new KernelMembers(
+      { kind: "peers", members: AddressSet.from(["10.0.0.1", "10.0.0.2"]) },
+      4,
+    );
+    const [first] = listed(members) as [Listed];
+    const stranger = (last: number): Listed => ({
+      ...{ words: Uint32Array.of(0x0a000100 + last), prefix: 32, protocol: 0, port: 0 },
+    });
+    const kernel = [first, stranger(1), stranger(2), stranger(1)];
+    const differing = compare(members, kernel, 3).differing();
+    assert.deepEqual(
+      [differing?.missing, differing?.extra].map((list) => list?.map(memberText)),
+      [["10.0.0.2"], ["10.0.1.1", "10.0.1.2"]],
+    );
+    assert.equal(compare(members, kernel, 2).differing(), null, "one more than can be told");
+    assert.equal(compare(members, [stranger(1), stranger(2), stranger(3)], 2).differing(), null);
+    assert.equal(compare(members, [{ ...first, exception: true }], 9).differing(), null, "an exception");
+    assert.equal(compare(members, [{ ...first, prefix: 33 }], 9).differing(), null, "no member");
+    assert.deepEqual(compare(members, listed(members), 0).differing(), { missing: [], extra: [] });
+  });
+
+  test("says exactly what brings one content to the other, or that it cannot be said", () => {
+    const random = new Random(seed);
+    let [told, untold] = [0, 0];
+    for (let round = 0; round < 400; round++) {
+      const kind = random.pick<ProgramSet["kind"]>(["peers", "pairs"]);
+      const meant = randomSet(random, kind);
+      // Of several strangers, blocks of one may lie within blocks of the other.
+      const others = Array.from({ length: random.between(1, 6) }, () => randomSet(random, kind));
+      const found = ([4, 6] as const).map((family) => {
+        const expected = new KernelMembers(meant, family);
+        const kernel = [meant, ...others]
+          .flatMap((set) => listed(new KernelMembers(set, family)))
+          .filter(() => random.chance(0.8));
+        const differing = compare(expected, kernel, 1_000).differing();
+        assert.ok(differing !== null);
+        const texts = new Set(kernel.map(memberText));
+        return { family, expected, texts, ...differing };
+      });
+      const correction = setCorrection(kind, found);
+      if (correction === null) {
+        untold++;
+        continue;
+      }
+      told++;
+      for (const { family, expected, texts } of found) {
+        for (const one of listed(new KernelMembers(correction.added, family))) {
+          assert.ok(!texts.has(memberText(one)), "it is there");
+          texts.add(memberText(one));
+        }
+        for (const one of listed(new KernelMembers(correction.removed, family)))
+          assert.ok(texts.delete(memberText(one)), "it is not there");
+        assert.deepEqual(texts, new Set(listed(expected).map(memberText)));
+      }
+    }
+    assert.ok(told >= 50 && untold >= 5, `${told} told, ${untold} not`);
+  });
+
+  test("cannot say a block within another, host bits, or ports of a protocol that has none", () => {
+    const one = (word: number, prefix: number, protocol = 0, port = 0): Listed => ({
+      ...{ words: Uint32Array.of(word), prefix, protocol, port },
+    });
+    const extra = (kind: ProgramSet["kind"], ...members: Listed[]) =>
+      setCorrection(kind, [{ family: 4, missing: [], extra: members }]);
+    assert.notEqual(extra("peers", one(0x0a000000, 8), one(0x0b000000, 8)), null);
+    assert.notEqual(extra("peers", one(0, 1), one(0x80000000, 1)), null, "everybody, in two halves");
+    assert.equal(extra("peers", one(0x0a000000, 8), one(0x0a000000, 16)), null);
+    assert.equal(extra("peers", one(0x0a000001, 8)), null);
+    assert.equal(extra("peers", one(0x0a000000, 8, 6, 80)), null);
+    assert.notEqual(extra("pairs", one(0x0a000000, 8, 6, 80), one(0x0a000000, 16, 6, 81)), null);
+    assert.equal(extra("pairs", one(0x0a000000, 8, 1, 80)), null);
+  });
+
+  test("reads by places no further than the listing goes", () => {
+    const members = new KernelMembers({ kind: "peers", members: AddressSet.from(["0.0.0.0/8"]) }, 4);
+    const comparison = new MemberComparison(members);
+    for (let length = 0; length < 64; length++) {
+      for (const filling of [0, 1, 7, 8, 12, 16, 24, 255]) {
+        const bytes = new Uint8Array(length).fill(filling);
+        assert.equal(comparison.addPlain(new DataView(bytes.buffer), 0, length), 0);
+      }
+    }
   });
 });

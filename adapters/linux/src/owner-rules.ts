@@ -21,35 +21,57 @@ export interface OwnerRule {
   readonly text: string;
 }
 
+/** Who else wrote what, as far as this process may know. */
+export interface OwnerRules {
+  readonly rules: readonly OwnerRule[];
+  /** Programs whose tables may hold more, which only uid 0 may read; as a rule none. */
+  readonly unread: readonly string[];
+}
+
 /**
  * The rules that are not ours, of every iptables table that is there; for telling people, never for deciding what to
  * write. A table that does not exist is not made by looking: iptables-legacy is asked only for tables that
  * /proc/net/ip_tables_names lists already. Rejects with `unsupported` or `kernel-refused`.
  */
-export async function ownerRules(namespace: string | null): Promise<readonly OwnerRule[]> {
+export async function ownerRules(namespace: string | null): Promise<OwnerRules> {
   const rules: OwnerRule[] = [];
+  const unread: string[] = [];
   for (const program of ["iptables", "ip6tables"] as const) {
     const nft = find(`${program}-nft-save`);
     if (nft !== null) rules.push(...parse(await inside(namespace, nft, []), program, "nft"));
     const legacy = find(`${program}-legacy-save`);
     if (legacy === null) continue;
-    for (const table of await legacyTables(namespace, program)) {
+    const tables = await legacyTables(namespace, program);
+    if (tables === null) unread.push(`${program}-legacy`);
+    for (const table of tables ?? []) {
       rules.push(...parse(await inside(namespace, legacy, ["-t", table]), program, "legacy"));
     }
   }
-  return rules;
+  return { rules, unread };
 }
 
+/** null: there may be tables, and this process may not see which. */
 async function legacyTables(
   namespace: string | null,
   program: OwnerRule["program"],
-): Promise<readonly string[]> {
-  const name = program === "iptables" ? "ip_tables_names" : "ip6_tables_names";
+): Promise<readonly string[] | null> {
+  const file = `/proc/self/net/${program === "iptables" ? "ip_tables_names" : "ip6_tables_names"}`;
+  // It is in every namespace or in none, and for the same user in all of them.
+  if (isForbidden(file)) return null;
   const names =
     namespace === null
-      ? await readFile(`/proc/self/net/${name}`, "latin1").catch(() => "")
-      : await inside(namespace, need("cat"), [`/proc/self/net/${name}`]).catch(() => "");
+      ? await readFile(file, "latin1").catch(() => "")
+      : await inside(namespace, need("cat"), [file]).catch(() => "");
   return names.split("\n").filter((table) => /^\w+$/.test(table));
+}
+
+function isForbidden(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return false;
+  } catch (reason) {
+    return reason instanceof Error && "code" in reason && reason.code === "EACCES";
+  }
 }
 
 /** Exported for tests. */

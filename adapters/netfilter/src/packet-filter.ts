@@ -9,8 +9,10 @@ import {
   type Installed,
   type Logger,
   type PacketFilter,
+  type ProgramSet,
   type Removal,
   type RuleProgram,
+  type SetChange,
   type SetInstance,
   type SetKey,
   type VerifyScope,
@@ -49,7 +51,11 @@ export class NetfilterPacketFilter implements PacketFilter {
 
   describe(): FilterDescription {
     const { keeper, watch } = this.#parts;
-    return { mechanism: `iptables-${keeper.backend ?? "nft"}`, intervals: watch.intervals };
+    return {
+      mechanism: `iptables-${keeper.backend ?? "nft"}`,
+      intervals: watch.intervals,
+      leftovers: keeper.leftovers(),
+    };
   }
 
   async adopt(program: RuleProgram, options: CallOptions = {}): Promise<Installed | null> {
@@ -99,6 +105,17 @@ export class NetfilterPacketFilter implements PacketFilter {
     options: CallOptions = {},
   ): Promise<readonly Difference[]> {
     return await this.#call("verify", options, () => this.#differences(installed, scope, options));
+  }
+
+  async correction(
+    instance: SetInstance,
+    content: ProgramSet,
+    options: CallOptions = {},
+  ): Promise<SetChange | null> {
+    const operation = `compare the members of ${instance.name}`;
+    return await this.#call(operation, options, () =>
+      this.#parts.sets.correction(instance, content, options),
+    );
   }
 
   async sweep(installed: Installed | null, options: CallOptions = {}): Promise<void> {

@@ -11,7 +11,8 @@ import type {
   Removal,
   VerifyScope,
 } from "../ports.js";
-import type { RuleProgram, SetKey } from "../program/program.js";
+import type { ProgramSet, RuleProgram, SetKey } from "../program/program.js";
+import type { SetChange } from "../program/set-change.js";
 import type { Command, Installed, SetInstance } from "../reconcile/command.js";
 import { FakeKernel, type ForeignChange } from "./fake-kernel.js";
 
@@ -78,6 +79,14 @@ export class FakePacketFilter implements PacketFilter {
 
   verify(installed: Installed, scope: VerifyScope, options?: CallOptions): Promise<readonly Difference[]> {
     return this.#call("verify", options, () => this.#differences(installed, scope));
+  }
+
+  correction(instance: SetInstance, content: ProgramSet, options?: CallOptions): Promise<SetChange | null> {
+    return this.#call(
+      "correction",
+      options,
+      () => this.kernel.set(instance.name)?.correction(content) ?? null,
+    );
   }
 
   sweep(installed: Installed | null, options?: CallOptions): Promise<void> {

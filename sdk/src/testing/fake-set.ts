@@ -1,10 +1,14 @@
 import { AddressSet } from "../policy/address-set.js";
 import type { Family } from "../policy/model.js";
 import type { PairPart, ProgramSet } from "../program/program.js";
+import type { SetChange } from "../program/set-change.js";
 import type { SetInstance } from "../reconcile/command.js";
 
 /** Why a kernel would refuse a change of members, in its words. */
 export class SetRefusal extends Error {}
+
+/** Differing members that can be told. */
+const mostCorrected = 1_000;
 
 /** A set as a kernel holds it: entries one by one, of a fixed shape and capacity. */
 export class FakeSet {
@@ -71,8 +75,21 @@ export class FakeSet {
 
   /** What it holds now, in the form that a program uses. */
   content(): ProgramSet {
-    this.#content ??= this.#read();
+    this.#content ??= contentOf(this.instance.kind, this.#entries);
     return this.#content;
+  }
+
+  /** What to add and to delete so that it holds exactly `content`; null: too much, or it cannot be said. */
+  correction(content: ProgramSet): SetChange | null {
+    const { kind } = this.instance;
+    if (content.kind !== kind) return null;
+    const meant = new Set(entriesOf(content));
+    const missing = [...meant].filter((entry) => !this.#entries.has(entry));
+    const extra = [...this.#entries].filter((entry) => !meant.has(entry));
+    if (missing.length + extra.length > mostCorrected) return null;
+    const change = { added: contentOf(kind, missing), removed: contentOf(kind, extra) };
+    // Normal form swallows a block within another.
+    return [...entriesOf(change.removed)].length === extra.length ? change : null;
   }
 
   readonly #counts: Record<Family, number> = { 4: 0, 6: 0 };
@@ -104,22 +121,22 @@ export class FakeSet {
       }
     }
   }
+}
 
-  #read(): ProgramSet {
-    if (this.instance.kind === "peers") return { kind: "peers", members: AddressSet.from(this.#entries) };
-    const byService = new Map<string, string[]>();
-    for (const entry of this.#entries) {
-      const [address = "", service = ""] = entry.split(",");
-      const list = byService.get(service) ?? [];
-      list.push(address);
-      byService.set(service, list);
-    }
-    const parts: PairPart[] = [...byService].map(([service, addresses]) => {
-      const [protocol = 0, port = 0] = service.split(":").map(Number);
-      return { members: AddressSet.from(addresses), protocol, ports: [port] };
-    });
-    return { kind: "pairs", parts };
+function contentOf(kind: ProgramSet["kind"], entries: Iterable<string>): ProgramSet {
+  if (kind === "peers") return { kind, members: AddressSet.from(entries) };
+  const byService = new Map<string, string[]>();
+  for (const entry of entries) {
+    const [address = "", service = ""] = entry.split(",");
+    const list = byService.get(service) ?? [];
+    list.push(address);
+    byService.set(service, list);
   }
+  const parts: PairPart[] = [...byService].map(([service, addresses]) => {
+    const [protocol = 0, port = 0] = service.split(":").map(Number);
+    return { members: AddressSet.from(addresses), protocol, ports: [port] };
+  });
+  return { kind, parts };
 }
 
 function* entriesOf(content: ProgramSet): Iterable<string> {

@@ -10,6 +10,7 @@ import type { PolicyDocument } from "../policy/policy-document.js";
 import type { ChangeNotice, PacketFilter } from "../ports.js";
 import { compile } from "../program/compile.js";
 import type { RuleProgram } from "../program/program.js";
+import type { SetChange } from "../program/set-change.js";
 import type { Command, Installed, SetInstance } from "../reconcile/command.js";
 import { planRemove, planSafe } from "../reconcile/plan.js";
 
@@ -256,8 +257,37 @@ export function packetFilterContract(name: string, create: () => Promise<PacketF
         const [difference] = await filter.verify(installed, "members");
         assert.equal(difference?.kind, "set-members");
         assert.equal(difference?.object, instance.name);
+
+        const content = peers(["192.0.2.1", "192.0.2.2"]);
+        const correction = await filter.correction(instance, content);
+        assert.deepEqual(textsOf(correction), [["192.0.2.2"], []]);
+        assert.ok(correction !== null);
+        await filter.execute([{ kind: "add-members", instance, members: correction.added }]);
+        assert.deepEqual(await filter.verify(installed, "members"), []);
+        assert.deepEqual(textsOf(await filter.correction(instance, content)), [[], []]);
       },
     );
+
+    scenario("what a set lacks and has too much is told, and puts it right", async ({ filter }) => {
+      const installed = await install(filter, null, web(["192.0.2.1", "192.0.2.128/25", "2001:db8::1"]));
+      const [instance] = [...installed.instances.values()];
+      assert.ok(instance !== undefined);
+      const wanted = ["192.0.2.1", "192.0.2.9", "198.51.100.0/24", "2001:db8::2"];
+      const correction = await filter.correction(instance, peers(wanted));
+      assert.deepEqual(textsOf(correction), [
+        ["192.0.2.9", "198.51.100.0/24", "2001:db8::2"],
+        ["192.0.2.128/25", "2001:db8::1"],
+      ]);
+      assert.ok(correction !== null);
+      await filter.execute([
+        { kind: "add-members", instance, members: correction.added },
+        { kind: "delete-members", instance, members: correction.removed },
+      ]);
+      assert.deepEqual(textsOf(await filter.correction(instance, peers(wanted))), [[], []]);
+      assert.equal(await filter.correction({ ...instance, name: "ant-none" }, peers(wanted)), null, "no set");
+      const many = Array.from({ length: 1_001 }, (_, index) => `198.18.${index >> 8}.${index & 255}`);
+      assert.equal(await filter.correction(instance, peers(many)), null, "too much differs");
+    });
 
     scenario("the connection table can be read, and nothing is kept cut in it", async ({ filter }) => {
       for await (const batch of filter.connections.dump()) assert.ok(batch.length > 0);
@@ -329,6 +359,15 @@ function program(document: PolicyDocument, settling = false): RuleProgram {
 
 function peers(texts: readonly string[]) {
   return { kind: "peers", members: AddressSet.from(texts) } as const;
+}
+
+/** Members to add and members to delete. */
+function textsOf(change: SetChange | null): readonly (readonly string[])[] | null {
+  if (change === null) return null;
+  return [change.added, change.removed].map((set) => {
+    assert.ok(set.kind === "peers");
+    return [...set.members.strings()];
+  });
 }
 
 function names(installed: Installed): ReadonlySet<string> {

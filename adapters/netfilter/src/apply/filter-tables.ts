@@ -5,7 +5,13 @@ import type { LegacyTable } from "../backend/legacy-table.js";
 import type { NftTable } from "../backend/nft-table.js";
 import { type Backend, jumpIsFirst, type TableReading } from "../backend/rule-table.js";
 import type { Chain, Ruleset } from "../render/chain.js";
-import { savedRules, switchText, withProtocolNumber } from "../render/restore-text.js";
+import {
+  deletionText,
+  removalText,
+  savedRules,
+  switchText,
+  withProtocolNumber,
+} from "../render/restore-text.js";
 import { restoreError } from "./kernel-error.js";
 import type { RestorePrograms } from "./restore-program.js";
 import { uncalled } from "./rule-differences.js";
@@ -46,13 +52,20 @@ export class FilterTables {
     this.#programs = programs;
   }
 
-  /** Chains of ours that could not be deleted, since a rule of somebody else leads to them. */
+  /** Chains of ours, empty, that could not be deleted, since a rule of somebody else leads to them. */
   left(backend: Backend, family: Family): ReadonlySet<string> {
     return this.#left.get(`${backend} ${family}`) ?? new Set();
   }
 
+  /** What `left` was in a run before. */
+  rememberLeft(backend: Backend, family: Family, names: readonly string[]): void {
+    this.#left.set(`${backend} ${family}`, new Set(names));
+  }
+
   async read(backend: Backend, family: Family): Promise<TableReading> {
-    return await (backend === "nft" ? this.nft : this.legacy).read(family);
+    const reading = await (backend === "nft" ? this.nft : this.legacy).read(family);
+    this.#setLeft(backend, family, [...this.left(backend, family)], reading);
+    return reading;
   }
 
   /**
@@ -80,8 +93,7 @@ export class FilterTables {
         write = await this.write(backend, ruleset.family, compose, beforeWrite);
       } catch (error) {
         // A rule of somebody else may lead to a chain that is to go. Emptied, the chain does nothing, and may stay.
-        const refused = error instanceof AntennaError && error.code === "kernel-refused";
-        if (!refused || referenced !== before) throw error;
+        if (!isRefusal(error) || referenced !== before) throw error;
         referenced = staleChains(ruleset, await this.read(backend, ruleset.family));
         if (referenced.size === 0) throw error;
         continue;
@@ -89,10 +101,15 @@ export class FilterTables {
       created ||= write.created;
       const certain = write.text === null || write.quiet || (await this.#readsAsMeant(backend, ruleset));
       if (certain && isComplete(ruleset, write.reading, referenced)) {
-        this.#left.set(`${backend} ${ruleset.family}`, referenced);
-        demandCalled(ruleset, write.reading);
+        let { reading } = write;
+        const stale = [...staleChains(ruleset, reading)];
+        if (write.text !== null && stale.length > 0) {
+          reading = await this.#deleteEmpty(backend, ruleset.family, stale, beforeWrite);
+        }
+        this.#setLeft(backend, ruleset.family, stale, reading);
+        demandCalled(ruleset, reading);
         const baselines = baselinesOf(ruleset, write.reading);
-        return { baselines, written: write.text !== null, reading: write.reading, created };
+        return { baselines, written: write.text !== null, reading, created };
       }
       trusted = new Map();
     }
@@ -101,6 +118,52 @@ export class FilterTables {
       operation: `write rules of IPv${ruleset.family}`,
       message: `others changed the rules during each of ${mostTries} writes; ours may be altered, find out who writes all the time (nft monitor)`,
     });
+  }
+
+  /**
+   * Takes jumps and chains of ours out; null: there are none. A chain that a rule of somebody else leads to is emptied and
+   * stays: see `left`.
+   */
+  async clear(backend: Backend, family: Family): Promise<TableReading | null> {
+    try {
+      const whole = await this.write(backend, family, (reading) => removalText(reading, new Set()));
+      return whole.text === null ? null : whole.reading;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+    }
+    const all = (reading: TableReading) => removalText(reading, new Set(reading.chains.keys()));
+    const emptied = await this.write(backend, family, all);
+    const names = [...emptied.reading.chains.keys()];
+    const reading = await this.#deleteEmpty(backend, family, names);
+    this.#setLeft(backend, family, names, reading);
+    return reading;
+  }
+
+  /**
+   * Deletes chains that hold no rule, all but those that a rule of somebody else leads to: of several that are refused
+   * together each half is tried.
+   */
+  async #deleteEmpty(
+    backend: Backend,
+    family: Family,
+    names: readonly string[],
+    beforeWrite?: () => Promise<void>,
+  ): Promise<TableReading> {
+    try {
+      const write = await this.write(backend, family, (found) => deletionText(found, names), beforeWrite);
+      return write.reading;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+    }
+    if (names.length === 1) return await this.read(backend, family);
+    const middle = names.length >> 1;
+    await this.#deleteEmpty(backend, family, names.slice(0, middle), beforeWrite);
+    return await this.#deleteEmpty(backend, family, names.slice(middle), beforeWrite);
+  }
+
+  #setLeft(backend: Backend, family: Family, names: readonly string[], reading: TableReading): void {
+    const left = new Set(names.filter((name) => reading.chains.has(name)));
+    this.#left.set(`${backend} ${family}`, left);
   }
 
   /** One transaction composed from what is read right before it, and what is read right after it. */
@@ -171,6 +234,10 @@ export class FilterTables {
       );
     });
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof AntennaError && error.code === "kernel-refused";
 }
 
 export interface TableWrite {

@@ -1,7 +1,15 @@
-import type { CallOptions, Difference, Family, Installed, ProgramSet, SetInstance } from "@antenna/sdk";
-import type { IpsetDriver, NamedSet, SetComparison } from "../ipset/ipset-driver.js";
+import type {
+  CallOptions,
+  Difference,
+  Family,
+  Installed,
+  ProgramSet,
+  SetChange,
+  SetInstance,
+} from "@antenna/sdk";
+import { type IpsetDriver, isOfType, type NamedSet, type SetComparison } from "../ipset/ipset-driver.js";
 import { KernelMembers } from "../ipset/kernel-members.js";
-import { typeName } from "../ipset/set-type.js";
+import { type MemberDifferences, setCorrection } from "../ipset/set-correction.js";
 import { instanceName, kernelSetName } from "../render/set-condition.js";
 
 const families: readonly Family[] = [4, 6];
@@ -9,10 +17,15 @@ const families: readonly Family[] = [4, 6];
 /** After the sets of others were seen in a listing. */
 const oneByOneChecks = 60;
 
+/** Differing members that are put right one by one; beyond that the set is cheaper made anew. */
+const mostCorrected = 1_000;
+
 /** One kernel set, and what it has to hold. */
 export interface MeantSet {
   readonly set: NamedSet;
   readonly content: ProgramSet;
+  /** Members that the kernel counts in it. */
+  readonly size: number;
 }
 
 /** Set instances as kernel sets: two each, one a family, both always there, so that an empty one matches nothing. */
@@ -75,17 +88,32 @@ export class KernelSets {
     if (all === null) this.#oneByOne--;
     else if ([...all.keys()].some((name) => instanceName(name) === null)) this.#oneByOne = oneByOneChecks;
     const found: Difference[] = [];
-    for (const { set, content } of meant) {
+    for (const { set, size } of meant) {
       const header =
         all === null ? await this.#driver.header(set.name, options) : (all.get(set.name) ?? null);
-      const wanted = new KernelMembers(content, set.family).size;
       if (header === null) found.push(missing(set));
-      else if (header.typeName !== typeName(set) || header.family !== set.family) found.push(otherType(set));
-      else if (header.elements !== wanted) {
-        found.push(changed(set, `${header.elements} members instead of ${wanted}`));
+      else if (!isOfType(header, set)) found.push(otherType(set));
+      else if (header.elements !== size) {
+        found.push(changed(set, `${header.elements} members instead of ${size}`));
       }
     }
     return found;
+  }
+
+  /** What brings both kernel sets of an instance to their content; null: that cannot be told, see `differing`. */
+  async correction(
+    instance: SetInstance,
+    content: ProgramSet,
+    options: CallOptions = {},
+  ): Promise<SetChange | null> {
+    const found: MemberDifferences[] = [];
+    for (const family of families) {
+      const set = { ...namedSet(instance, family), capacity: instance.capacity[family] };
+      const differing = await this.#driver.differing(set, content, mostCorrected, options);
+      if (differing === null) return null;
+      found.push({ family, ...differing });
+    }
+    return setCorrection(instance.kind, found);
   }
 
   /** Member by member. */
@@ -106,13 +134,12 @@ export function meantSets(installed: Installed): readonly MeantSet[] {
   for (const [key, instance] of installed.instances) {
     const content = installed.program.sets.get(key);
     if (content === undefined) continue;
-    for (const family of families) sets.push({ set: namedSet(instance, family), content });
+    for (const family of families) {
+      const { size } = new KernelMembers(content, family);
+      sets.push({ set: namedSet(instance, family), content, size });
+    }
   }
   return sets;
-}
-
-export function memberCount({ set, content }: MeantSet): number {
-  return new KernelMembers(content, set.family).size;
 }
 
 function namedSet(instance: SetInstance, family: Family): NamedSet {

@@ -46,6 +46,8 @@ export class Remover {
     for (const backend of ["nft", "legacy"] as const) {
       for (const family of families) await this.#removeRules(backend, family);
     }
+    this.#residues.push(...this.#keeper.leftovers());
+    for (const family of families) if (this.#tables.legacy.isHidden(family)) this.#tellHidden(family);
     await this.#removeSets();
     for (const { backend, family } of this.#keeper.created) {
       if (backend === "nft") await this.#removeNftTable(family);
@@ -63,17 +65,8 @@ export class Remover {
     if (!holdsOurs(before)) return;
     const chains = [...before.chains.keys()].sort();
     const place = `iptables-${backend} IPv${family}`;
-    let kept: ReadonlySet<string> = new Set();
-    try {
-      await this.#keeper.clear(backend, family);
-    } catch (error) {
-      if (!(error instanceof AntennaError) || error.code !== "kernel-refused") throw error;
-      // A rule of somebody else leads to a chain of ours: it is not ours to delete. Emptied, the chain does nothing.
-      kept = new Set(chains);
-      await this.#keeper.clear(backend, family, kept);
-      const reason = `a rule that is not ours leads to it, so it was emptied and stays: ${error.detail ?? error.message}`;
-      for (const name of chains) this.#residues.push({ kind: "chain", name: `${place} ${name}`, reason });
-    }
+    await this.#keeper.clear(backend, family);
+    const kept = this.#tables.left(backend, family);
     for (const name of chains) {
       if (!kept.has(name)) this.#removed.push({ kind: "chain", name: `${place} ${name}` });
     }
@@ -81,6 +74,12 @@ export class Remover {
       if (before.builtins[builtin].jumps.length === 0) continue;
       this.#removed.push({ kind: "jump", name: `${place} ${builtin}` });
     }
+  }
+
+  #tellHidden(family: Family): void {
+    const reason =
+      "whether rules of ours stand there is not known: only uid 0 may read it; purge as root if one ran as root before";
+    this.#residues.push({ kind: "unread", name: `iptables-legacy IPv${family}`, reason });
   }
 
   async #removeSets(): Promise<void> {

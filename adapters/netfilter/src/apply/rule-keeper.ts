@@ -4,6 +4,7 @@ import {
   type Family,
   type Installed,
   type Logger,
+  type Removal,
   type SetInstance,
 } from "@antenna/sdk";
 import type { BackendDetector } from "../backend/backend-detector.js";
@@ -12,7 +13,6 @@ import type { Backend, TableReading } from "../backend/rule-table.js";
 import type { Baseline, BaselineFile, CreatedTable } from "../baseline/baseline-file.js";
 import { jumps, type Ruleset } from "../render/chain.js";
 import { renderRules } from "../render/render-rules.js";
-import { removalText } from "../render/restore-text.js";
 import type { RenderOptions } from "../render/verdict-chains.js";
 import { type ChainBaselines, type FilterTables, hashChain } from "./filter-tables.js";
 import { RateLimit } from "./rate-limit.js";
@@ -110,6 +110,7 @@ export class RuleKeeper {
     this.#modules = baseline.modules;
     for (const family of families) {
       this.#kept[family] = { backend: baseline.backend, chains: baseline.chains[family] };
+      this.#options.tables.rememberLeft(baseline.backend, family, baseline.left[family]);
     }
     return baseline;
   }
@@ -173,16 +174,21 @@ export class RuleKeeper {
   }
 
   /** Takes our rules out of one backend; true: there were some. */
-  async clear(
-    backend: Backend,
-    family: Family,
-    referenced: ReadonlySet<string> = new Set(),
-  ): Promise<boolean> {
+  async clear(backend: Backend, family: Family): Promise<boolean> {
     const { tables, onGeneration } = this.#options;
     if (!holdsOurs(await tables.read(backend, family))) return false;
-    const write = await tables.write(backend, family, (reading) => removalText(reading, referenced));
-    if (write.text !== null && write.reading.generation !== null) onGeneration(write.reading.generation);
-    return write.text !== null;
+    const reading = await tables.clear(backend, family);
+    if (reading?.generation != null) onGeneration(reading.generation);
+    return reading !== null;
+  }
+
+  /** Chains of ours that nobody needs, and that stay since a rule of somebody else leads to them. */
+  leftovers(): Removal["residues"] {
+    return backends.flatMap((backend) =>
+      families.flatMap((family) =>
+        [...this.#options.tables.left(backend, family)].map((chain) => leftover(backend, family, chain)),
+      ),
+    );
   }
 
   /** True when any chain or jump of ours stands in either backend. */
@@ -222,7 +228,7 @@ export class RuleKeeper {
   ): readonly Difference[] {
     const kept = this.#kept[family];
     const known = kept !== null && kept.backend === backend ? kept.chains : noChains;
-    const left = this.#options.tables.left(this.#inUse, family);
+    const left = this.#options.tables.left(backend, family);
     return ruleDifferences(this.ruleset(installed, family), reading, known, left);
   }
 
@@ -259,11 +265,13 @@ export class RuleKeeper {
   async #save(): Promise<void> {
     const written = this.#written;
     if (written === null) return;
-    const { file, logger } = this.#options;
+    const { file, logger, tables } = this.#options;
+    const left = (family: Family) => [...tables.left(this.#inUse, family)];
     try {
       await file.save({
         ...written,
         backend: this.#inUse,
+        left: { 4: left(4), 6: left(6) },
         chains: { 4: this.#kept[4]?.chains ?? noChains, 6: this.#kept[6]?.chains ?? noChains },
         createdTables: this.#created,
         modules: this.#modules,
@@ -273,6 +281,15 @@ export class RuleKeeper {
       logger.warn({ error }, "the baseline of the rules could not be stored");
     }
   }
+}
+
+function leftover(backend: Backend, family: Family, chain: string): Removal["residues"][number] {
+  const program = family === 4 ? "iptables" : "ip6tables";
+  return {
+    kind: "chain",
+    name: `iptables-${backend} IPv${family} ${chain}`,
+    reason: `a rule that is not ours leads to it, so it was emptied and stays; delete that rule (${program}-${backend}-save shows it)`,
+  };
 }
 
 function writtenOf({ program, instances }: Installed): Written {

@@ -96,7 +96,7 @@ export class LegacyBlob {
       begins.set(infoView.getUint32(hookEntries + 4 * hook, true), nameOfHook(hook));
       ends.add(infoView.getUint32(underflows + 4 * hook, true));
     }
-    const entries = [...this.#entries()];
+    const entries = [...maskedEntries(this.bytes, this.#view, this.#layout)];
     let current: Entry[] | null = null;
     for (const [index, entry] of entries.entries()) {
       const builtin = begins.get(entry.start);
@@ -123,21 +123,6 @@ export class LegacyBlob {
   /** The last entry of a user chain is the return that every chain ends with, not a rule. */
   #closeUserChain(chain: Entry[] | null, last: Entry | undefined): void {
     if (chain !== null && last !== undefined && chain[chain.length - 1] === last) chain.pop();
-  }
-
-  *#entries(): Iterable<Entry> {
-    const { targetOffset, nextOffset, entryBytes, counters } = this.#layout;
-    for (let start = 0; start < this.bytes.length; ) {
-      if (start + entryBytes > this.bytes.length) throw broken("an entry is cut off");
-      const target = start + this.#view.getUint16(start + targetOffset, true);
-      const end = start + this.#view.getUint16(start + nextOffset, true);
-      if (target < start + entryBytes || end < target + targetHeaderBytes || end > this.bytes.length) {
-        throw broken("an entry has impossible offsets");
-      }
-      this.bytes.fill(0, start + counters, start + counters + counterBytes);
-      yield { start, target, end };
-      start = end;
-    }
   }
 
   /** Name in an ERROR target: the head of a user chain, or the table's last entry; null: no ERROR target. */
@@ -168,6 +153,27 @@ export class LegacyBlob {
     const bytes = this.bytes.subarray(at, at + length);
     const nul = bytes.indexOf(0);
     return Buffer.from(nul < 0 ? bytes : bytes.subarray(0, nul)).toString("latin1");
+  }
+}
+
+/** Sets the counters of all entries to zero, so that two readings of the same rules are the same bytes. */
+export function maskCounters(bytes: Uint8Array, layout: LegacyLayout): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (const _ of maskedEntries(bytes, view, layout));
+}
+
+function* maskedEntries(bytes: Uint8Array, view: DataView, layout: LegacyLayout): Iterable<Entry> {
+  const { targetOffset, nextOffset, entryBytes, counters } = layout;
+  for (let start = 0; start < bytes.length; ) {
+    if (start + entryBytes > bytes.length) throw broken("an entry is cut off");
+    const target = start + view.getUint16(start + targetOffset, true);
+    const end = start + view.getUint16(start + nextOffset, true);
+    if (target < start + entryBytes || end < target + targetHeaderBytes || end > bytes.length) {
+      throw broken("an entry has impossible offsets");
+    }
+    bytes.fill(0, start + counters, start + counters + counterBytes);
+    yield { start, target, end };
+    start = end;
   }
 }
 

@@ -1,7 +1,7 @@
 import { AF_INET, AF_INET6, KernelSocket, NetlinkError, SOCK_RAW } from "@antenna/netlink";
 import type { Family } from "@antenna/sdk";
 import { isOurChain, jumps } from "../render/chain.js";
-import { LegacyBlob, type LegacyLayout, layouts } from "./legacy-blob.js";
+import { LegacyBlob, layouts, maskCounters } from "./legacy-blob.js";
 import type { NetworkNamespace } from "./network-namespace.js";
 import { nothingRead, type RuleTable, type TableReading } from "./rule-table.js";
 
@@ -62,7 +62,11 @@ export class LegacyTable implements RuleTable {
 
   /** True when the filter table, counters apart, is byte for byte what `remember` saw. The table must be registered. */
   unchanged(family: Family): boolean {
-    return this.#remembered.get(family)?.equals(this.#blob(family, "filter").bytes) ?? false;
+    const remembered = this.#remembered.get(family);
+    if (remembered === undefined) return false;
+    const { entries } = this.#entriesOf(family, "filter");
+    maskCounters(entries, layouts[family]);
+    return remembered.equals(entries);
   }
 
   /** Keeps what was read last. */
@@ -91,8 +95,13 @@ export class LegacyTable implements RuleTable {
 
   /** Names of the tables that are registered; asks nobody who would register one. */
   async registered(family: Family): Promise<readonly string[]> {
-    const names = await this.#namespace.readProcNet(family === 4 ? "ip_tables_names" : "ip6_tables_names");
+    const names = await this.#namespace.readProcNet(namesFile(family));
     return names === null ? [] : names.split("\n").filter((name) => name !== "");
+  }
+
+  /** True when there may be tables, and only uid 0 may see which. */
+  isHidden(family: Family): boolean {
+    return this.#namespace.hidesProcNet(namesFile(family));
   }
 
   close(): void {
@@ -101,9 +110,13 @@ export class LegacyTable implements RuleTable {
   }
 
   #blob(family: Family, table: string): LegacyBlob {
+    const { entries, info } = this.#entriesOf(family, table);
+    return new LegacyBlob(entries, info, layouts[family]);
+  }
+
+  #entriesOf(family: Family, table: string): { readonly entries: Uint8Array; readonly info: Uint8Array } {
     const socket = this.#socket(family);
     const level = family === 4 ? SOL_IP : SOL_IPV6;
-    const layout: LegacyLayout = layouts[family];
     for (let attempt = 1; ; attempt++) {
       const info = new Uint8Array(infoBytes);
       info.set(new TextEncoder().encode(table).subarray(0, nameBytes - 1));
@@ -127,7 +140,7 @@ export class LegacyTable implements RuleTable {
         this.#last.set(family, entries);
         this.#entries.set(family, new DataView(info.buffer).getUint32(infoBytes - 8, true));
       }
-      return new LegacyBlob(entries, info, layout);
+      return { entries, info };
     }
   }
 
@@ -156,4 +169,8 @@ export class LegacyTable implements RuleTable {
     }
     return buffer.subarray(0, length);
   }
+}
+
+function namesFile(family: Family): string {
+  return family === 4 ? "ip_tables_names" : "ip6_tables_names";
 }

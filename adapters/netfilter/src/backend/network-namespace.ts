@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, readSync } from "node:fs";
 import { AntennaError } from "@antenna/sdk";
 import type { CommandRunner } from "../apply/command-runner.js";
 
@@ -53,17 +53,40 @@ export class NetworkNamespace implements Disposable {
 
   /** A file of /proc/net as the namespace shows it; null: there is none, or it is for uid 0 alone and we are not. */
   async readProcNet(name: string): Promise<string | null> {
-    if (this.#descriptor === null) {
-      try {
-        return readFileSync(`/proc/self/net/${name}`, "latin1");
-      } catch (error) {
-        if (isHidden(error)) return null;
-        throw error;
-      }
+    if (!this.#files.has(name)) {
+      if (this.#descriptor === null) this.#openOwn(name);
+      else await this.#openFiles([name]);
     }
-    if (!this.#files.has(name)) await this.#openFiles([name]);
     const file = this.#files.get(name);
-    return file === undefined ? null : readFromStart(file);
+    if (file === undefined) return null;
+    try {
+      return readFromStart(file);
+    } catch (error) {
+      // Its module was unloaded, and perhaps loaded again.
+      this.#files.delete(name);
+      closeSync(file);
+      if (error instanceof Error && "code" in error && error.code === "EIO") return null;
+      throw error;
+    }
+  }
+
+  /** Opened once: opening costs several times what reading does. */
+  #openOwn(name: string): void {
+    try {
+      this.#files.set(name, openSync(`/proc/self/net/${name}`, "r"));
+    } catch (error) {
+      if (!isHidden(error)) throw error;
+    }
+  }
+
+  /** True when a file of /proc/net is there and this process may not read it. It is in every namespace or in none. */
+  hidesProcNet(name: string): boolean {
+    try {
+      accessSync(`/proc/self/net/${name}`, constants.R_OK);
+      return false;
+    } catch (error) {
+      return error instanceof Error && "code" in error && error.code === "EACCES";
+    }
   }
 
   /**
@@ -104,7 +127,9 @@ function isHidden(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "EACCES");
 }
 
+/** For one reading after the other: they are read every second. */
+const bytes = Buffer.allocUnsafeSlow(4096);
+
 function readFromStart(file: number): string {
-  const bytes = Buffer.alloc(4096);
   return bytes.toString("latin1", 0, readSync(file, bytes, 0, bytes.length, 0));
 }

@@ -10,6 +10,8 @@ export interface Baseline {
   readonly backend: Backend;
   readonly chains: Readonly<Record<Family, ChainBaselines>>;
   readonly instances: readonly SetInstance[];
+  /** Chains of an earlier policy that had to stay, empty. */
+  readonly left: Readonly<Record<Family, readonly string[]>>;
   /** Filter tables that did not exist before our first write. */
   readonly createdTables: readonly CreatedTable[];
   /** Netfilter modules that were loaded before our first write; null: not known. */
@@ -99,6 +101,8 @@ interface Stored {
     Record<"4" | "6", readonly (readonly [name: string, text: string, kernel: string])[]>
   >;
   readonly instances: readonly SetInstance[];
+  /** Absent: none. */
+  readonly left?: Baseline["left"];
   readonly createdTables: readonly CreatedTable[];
   readonly modules: readonly string[] | null;
 }
@@ -106,13 +110,14 @@ interface Stored {
 function encode(baseline: Baseline): Stored {
   const rows = (chains: ChainBaselines) =>
     [...chains].map(([name, { text, kernel }]) => [name, text, kernel] as const);
-  const { rulesDigest, backend, chains, instances, createdTables, modules } = baseline;
+  const { rulesDigest, backend, chains, instances, left, createdTables, modules } = baseline;
   return {
     format,
     rulesDigest,
     backend,
     chains: { 4: rows(chains[4]), 6: rows(chains[6]) },
     instances,
+    left,
     createdTables,
     modules,
   };
@@ -126,7 +131,7 @@ function decode(value: unknown): Baseline | null {
     new Map(
       rows.map(([name, text, kernel]) => [String(name), { text: String(text), kernel: String(kernel) }]),
     );
-  const { rulesDigest, backend, instances, createdTables, modules } = stored;
+  const { rulesDigest, backend, instances, left, createdTables, modules } = stored;
   if (typeof rulesDigest !== "string" || (backend !== "nft" && backend !== "legacy")) return null;
   if (!instances.every(isInstance) || !Array.isArray(createdTables)) return null;
   if (modules !== null && !Array.isArray(modules)) return null;
@@ -135,6 +140,7 @@ function decode(value: unknown): Baseline | null {
     backend,
     chains: { 4: chains(stored.chains[4]), 6: chains(stored.chains[6]) },
     instances,
+    left: { 4: (left?.[4] ?? []).map(String), 6: (left?.[6] ?? []).map(String) },
     createdTables,
     modules,
   };

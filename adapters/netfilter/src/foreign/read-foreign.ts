@@ -57,6 +57,7 @@ class ForeignReader {
       const saved = await this.#saved(backend, query.family);
       if (saved !== null) found.push(...walkForeign(parseSaved(saved), query));
     }
+    if (this.#legacy.isHidden(query.family)) found.push(hiddenRules(query.direction));
     return [...found, ...(await this.#otherTables(query))];
   }
 
@@ -87,4 +88,15 @@ class ForeignReader {
         reason: "a chain of nft that no iptables program shows",
       }));
   }
+}
+
+/** That nothing was read must not look as if there were nothing. */
+function hiddenRules(direction: ForeignQuery["direction"]): ForeignRule {
+  return {
+    table: "iptables-legacy",
+    chain: direction === "in" ? "INPUT" : "OUTPUT",
+    rule: "whatever rules stand there",
+    verdict: "unknown",
+    reason: "which tables iptables-legacy has, only uid 0 may read",
+  };
 }

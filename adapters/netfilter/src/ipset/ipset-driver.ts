@@ -28,9 +28,9 @@ import {
   IPSET_FLAG_LIST_HEADER,
   IPSET_FLAG_LIST_SETNAME,
 } from "./ipset-protocol.js";
-import { KernelMembers } from "./kernel-members.js";
+import { type KernelMember, KernelMembers } from "./kernel-members.js";
 import { MemberComparison } from "./member-comparison.js";
-import { knowsPorts, newestRevision, type SetType, typeName } from "./set-type.js";
+import { hashSize, knowsPorts, newestRevision, type SetType, typeName } from "./set-type.js";
 
 const ENOENT = 2;
 const EINVAL = 22;
@@ -40,6 +40,9 @@ const busyRetryMs = 10;
 const busyPatienceMs = 2000;
 /** A listing that was interrupted by a change is read again so often. */
 const mostTries = 5;
+
+/** Asked every second; whoever sends it lays it out, and nobody writes into it. */
+const allHeaders = listRequest(null, IPSET_FLAG_LIST_HEADER);
 
 /** A kernel set: its name (at most 31 bytes) and what it is. */
 export interface NamedSet extends SetType {
@@ -72,6 +75,8 @@ export interface SetComparison {
 export class IpsetDriver {
   readonly #transport: NetlinkTransport;
   readonly #revisions = new Map<string, number>();
+  /** Of headers, which are looked at again and again; each message is read in one go. */
+  readonly #readers = { attributes: new AttributeReader(), inner: new AttributeReader() };
 
   /** A transport of NETLINK_NETFILTER; it stays the caller's. */
   constructor(transport: NetlinkTransport) {
@@ -80,13 +85,11 @@ export class IpsetDriver {
 
   /** Makes a set and fills it. When a member is refused, the set is taken away again. */
   async create(creation: SetCreation, content: ProgramSet, options: CallOptions = {}): Promise<void> {
-    const { name, shape, capacity } = creation;
+    const { name } = creation;
     const operation = `ipset create ${name}`;
     const members = this.#members(creation, content, operation);
     const revision = await this.#revision(creation, options);
-    // A prefix of length 0 stands as two members.
-    const room = Math.min(shape === "blocks" ? capacity * 2 : capacity, 0xffffffff);
-    const made = { type: creation, revision, members: members.size, capacity: Math.max(room, 1) };
+    const made = { type: creation, revision, members: members.size, capacity: roomOf(creation) };
     await this.#transact([createRequest(name, made)], operation, null, options);
     try {
       await this.#transact(memberRequests("add", name, members), operation, members, options);
@@ -144,8 +147,7 @@ export class IpsetDriver {
   /** Type, counts and references of a set; null: there is none. The kernel walks all members to count them. */
   async header(name: string, options: CallOptions = {}): Promise<SetHeader | null> {
     let header: SetHeader | null = null;
-    const attributes = new AttributeReader();
-    const inner = new AttributeReader();
+    const { attributes, inner } = this.#readers;
     const found = await this.#list(listRequest(name, IPSET_FLAG_LIST_HEADER), options, {
       begin: () => {
         header = null;
@@ -161,9 +163,8 @@ export class IpsetDriver {
   /** The headers of all sets of the namespace, whosesoever, in one listing; costs what all of their members cost. */
   async headers(options: CallOptions = {}): Promise<ReadonlyMap<string, SetHeader>> {
     const headers = new Map<string, SetHeader>();
-    const attributes = new AttributeReader();
-    const inner = new AttributeReader();
-    await this.#list(listRequest(null, IPSET_FLAG_LIST_HEADER), options, {
+    const { attributes, inner } = this.#readers;
+    await this.#list(allHeaders, options, {
       begin: () => headers.clear(),
       message: ({ bytes, start, end }) => {
         const { name, header } = readListing(attributes.reset(bytes, start + nfgenmsgBytes, end), inner);
@@ -176,28 +177,7 @@ export class IpsetDriver {
   /** Reads every member of a set and compares. Reads in slices: other events have their turn between them. */
   async compare(set: NamedSet, expected: ProgramSet, options: CallOptions = {}): Promise<SetComparison> {
     const members = this.#members(set, expected, `ipset list ${set.name}`);
-    const [attributes, inner, member, address] = Array.from({ length: 4 }, () => new AttributeReader()) as [
-      AttributeReader,
-      AttributeReader,
-      AttributeReader,
-      AttributeReader,
-    ];
-    let header: SetHeader | null = null;
-    let comparison = new MemberComparison(members);
-    await this.#list(listRequest(set.name, 0), options, {
-      begin: () => {
-        header = null;
-        comparison = new MemberComparison(members);
-      },
-      message: ({ bytes, start, end }) => {
-        const listing = readListing(attributes.reset(bytes, start + nfgenmsgBytes, end), inner);
-        if (listing.name !== set.name) return;
-        header = listing.header ?? header;
-        if (!listing.hasMembers) return;
-        attributes.enter(inner);
-        while (inner.next()) if (inner.type === IPSET_ATTR_DATA) comparison.add(inner.enter(member), address);
-      },
-    });
+    const { header, comparison } = await this.#read(set, members, 0, options);
     const { missing, extra } = comparison;
     const sameType = header === null || isOfType(header, set);
     return {
@@ -208,6 +188,56 @@ export class IpsetDriver {
       examples: header === null || !sameType ? [] : comparison.examples(),
       equal: header !== null && sameType && missing === 0 && extra === 0,
     };
+  }
+
+  /**
+   * Which members a set lacks and which it has too much, up to `most` of them; null: more, or the set is gone, is not as
+   * `create` makes it, or holds what cannot be taken out member by member. Reads in slices as `compare`.
+   */
+  async differing(
+    set: SetCreation,
+    expected: ProgramSet,
+    most: number,
+    options: CallOptions = {},
+  ): Promise<{ readonly missing: readonly KernelMember[]; readonly extra: readonly KernelMember[] } | null> {
+    const members = this.#members(set, expected, `ipset list ${set.name}`);
+    const { header, comparison } = await this.#read(set, members, most, options);
+    return header !== null && isAsMade(header, set) ? comparison.differing() : null;
+  }
+
+  async #read(
+    set: NamedSet,
+    members: KernelMembers,
+    mostDiffering: number,
+    options: CallOptions,
+  ): Promise<{ readonly header: SetHeader | null; readonly comparison: MemberComparison }> {
+    const [attributes, inner, member, address] = Array.from({ length: 4 }, () => new AttributeReader()) as [
+      AttributeReader,
+      AttributeReader,
+      AttributeReader,
+      AttributeReader,
+    ];
+    let header: SetHeader | null = null;
+    let comparison = new MemberComparison(members, mostDiffering);
+    let view: DataView = new DataView(new ArrayBuffer(0));
+    await this.#list(listRequest(set.name, 0), options, {
+      begin: () => {
+        header = null;
+        comparison = new MemberComparison(members, mostDiffering);
+      },
+      message: ({ bytes, start, end }) => {
+        const listing = readListing(attributes.reset(bytes, start + nfgenmsgBytes, end), inner);
+        if (listing.name !== set.name) return;
+        header = listing.header ?? header;
+        if (!listing.hasMembers) return;
+        if (view.buffer !== bytes.buffer || view.byteOffset !== bytes.byteOffset) {
+          view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+        }
+        inner.reset(bytes, comparison.addPlain(view, attributes.start, attributes.end), attributes.end);
+        while (inner.next()) if (inner.type === IPSET_ATTR_DATA) comparison.add(inner.enter(member), address);
+      },
+    });
+    return { header, comparison };
   }
 
   #members(set: SetType, content: ProgramSet, operation: string): KernelMembers {
@@ -328,8 +358,24 @@ export class IpsetDriver {
   }
 }
 
-function isOfType(header: SetHeader, set: SetType): boolean {
-  return header.typeName === typeName(set) && header.family === set.family && !header.timeout;
+export function isOfType(header: SetHeader, set: SetType): boolean {
+  if (header.timeout || header.options) return false;
+  return header.typeName === typeName(set) && header.family === set.family;
+}
+
+/** A hash may have grown with the members; beyond this it was made so by somebody else. */
+const mostGrowth = 4;
+
+/** Not the set of somebody else, exchanged for ours. */
+function isAsMade(header: SetHeader, creation: SetCreation): boolean {
+  const room = roomOf(creation);
+  if (!isOfType(header, creation) || header.maxElements !== room) return false;
+  return header.hashSize <= mostGrowth * hashSize(room);
+}
+
+/** Members that the kernel is to make room for: a prefix of length 0 stands as two. */
+function roomOf({ shape, capacity }: SetCreation): number {
+  return Math.max(1, Math.min(shape === "blocks" ? capacity * 2 : capacity, 0xffffffff));
 }
 
 function transactOptions({ signal }: CallOptions): TransactOptions {

@@ -13,6 +13,8 @@ import type { Family } from "@antenna/sdk";
 import {
   commands,
   IPSET_ATTR_ADT,
+  IPSET_ATTR_BITMASK,
+  IPSET_ATTR_CADT_FLAGS,
   IPSET_ATTR_CIDR,
   IPSET_ATTR_DATA,
   IPSET_ATTR_ELEMENTS,
@@ -23,8 +25,10 @@ import {
   IPSET_ATTR_IPADDR_IPV4,
   IPSET_ATTR_IPADDR_IPV6,
   IPSET_ATTR_LINENO,
+  IPSET_ATTR_MARKMASK,
   IPSET_ATTR_MAXELEM,
   IPSET_ATTR_MEMSIZE,
+  IPSET_ATTR_NETMASK,
   IPSET_ATTR_PORT,
   IPSET_ATTR_PROTO,
   IPSET_ATTR_PROTOCOL,
@@ -184,6 +188,8 @@ export interface SetHeader {
   readonly memoryBytes: number;
   /** True: its members come with a time to live, so it is none of ours. */
   readonly timeout: boolean;
+  /** True: it was made with another option that none of ours has: a mask of addresses, counters, comments… */
+  readonly options: boolean;
 }
 
 /**
@@ -229,20 +235,39 @@ function readHeader(
   data: AttributeReader,
   known: Pick<SetHeader, "name" | "typeName" | "family" | "revision">,
 ): SetHeader {
-  const numbers = new Map<number, number>();
+  let [hashSize, maxElements, elements, references, memoryBytes] = [0, 0, 0, 0, 0];
   let timeout = false;
+  let options = false;
   while (data.next()) {
     if (data.type === IPSET_ATTR_TIMEOUT) timeout = true;
-    else if (data.type >= IPSET_ATTR_HASHSIZE && data.length === 4) numbers.set(data.type, data.be32());
+    if (optional.has(data.type)) options = true;
+    if (data.length !== 4) continue;
+    switch (data.type) {
+      case IPSET_ATTR_HASHSIZE:
+        hashSize = data.be32();
+        break;
+      case IPSET_ATTR_MAXELEM:
+        maxElements = data.be32();
+        break;
+      case IPSET_ATTR_ELEMENTS:
+        elements = data.be32();
+        break;
+      case IPSET_ATTR_REFERENCES:
+        references = data.be32();
+        break;
+      case IPSET_ATTR_MEMSIZE:
+        memoryBytes = data.be32();
+        break;
+      default:
+        break;
+    }
   }
-  const number = (type: number): number => numbers.get(type) ?? 0;
-  return {
-    ...known,
-    hashSize: number(IPSET_ATTR_HASHSIZE),
-    maxElements: number(IPSET_ATTR_MAXELEM),
-    elements: number(IPSET_ATTR_ELEMENTS),
-    references: number(IPSET_ATTR_REFERENCES),
-    memoryBytes: number(IPSET_ATTR_MEMSIZE),
-    timeout,
-  };
+  return { ...known, hashSize, maxElements, elements, references, memoryBytes, timeout, options };
 }
+
+const optional: ReadonlySet<number> = new Set([
+  IPSET_ATTR_CADT_FLAGS,
+  IPSET_ATTR_MARKMASK,
+  IPSET_ATTR_BITMASK,
+  IPSET_ATTR_NETMASK,
+]);

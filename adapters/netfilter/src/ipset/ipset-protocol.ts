@@ -36,8 +36,12 @@ export const IPSET_ATTR_PORT = 4;
 export const IPSET_ATTR_TIMEOUT = 6;
 export const IPSET_ATTR_PROTO = 7;
 export const IPSET_ATTR_CADT_FLAGS = 8;
+/** In the header of a set that was made with such. */
+export const IPSET_ATTR_MARKMASK = 11;
+export const IPSET_ATTR_BITMASK = 12;
 export const IPSET_ATTR_HASHSIZE = 18;
 export const IPSET_ATTR_MAXELEM = 19;
+export const IPSET_ATTR_NETMASK = 20;
 export const IPSET_ATTR_ELEMENTS = 24;
 export const IPSET_ATTR_REFERENCES = 25;
 export const IPSET_ATTR_MEMSIZE = 26;

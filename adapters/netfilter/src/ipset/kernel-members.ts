@@ -10,6 +10,16 @@ interface Part {
   readonly first: number;
 }
 
+/** One member as a kernel set holds it. */
+export interface KernelMember {
+  /** One word for IPv4, four for IPv6, the most significant first. */
+  readonly words: Uint32Array;
+  readonly prefix: number;
+  /** 0: of a set without services. */
+  readonly protocol: number;
+  readonly port: number;
+}
+
 const noPorts: readonly number[] = [0];
 const portsOfProtocol = 0x10000;
 
@@ -51,19 +61,46 @@ export class KernelMembers {
     return block < 0 ? -1 : first + block * ports.length + service.port;
   }
 
-  /** `10.0.0.0/8,6:443`: as ipset writes it, the protocol by number. */
-  describe(index: number): string {
+  /** `find` for an IPv4 address in a set without services, as most members are. */
+  find4(address: number, prefix: number): number {
+    const part = this.#byService.get(0)?.part;
+    if (part === undefined || part.blocks.width !== 1) return -1;
+    const { address: addresses, prefix: prefixes } = part.blocks;
+    let from = 0;
+    let to = prefixes.length - 1;
+    while (from <= to) {
+      const middle = (from + to) >>> 1;
+      const found = addresses[middle] as number;
+      if (found === address) return prefixes[middle] === prefix ? part.first + middle : -1;
+      if (found < address) from = middle + 1;
+      else to = middle - 1;
+    }
+    return -1;
+  }
+
+  /** The member of that number; null: there is none. */
+  member(index: number): KernelMember | null {
     const part = this.parts.findLast(({ first }) => first <= index);
-    if (part === undefined || index >= this.size) return `member ${index}`;
+    if (part === undefined || index >= this.size) return null;
     const { blocks, protocol, ports, first } = part;
     const block = Math.floor((index - first) / ports.length);
     const { address, prefix, width } = blocks;
-    const words = address.subarray(block * width, block * width + width);
-    return memberText(words, prefix[block] ?? 0, protocol, ports[(index - first) % ports.length] ?? 0);
+    return {
+      words: address.subarray(block * width, block * width + width),
+      prefix: prefix[block] ?? 0,
+      protocol,
+      port: ports[(index - first) % ports.length] ?? 0,
+    };
+  }
+
+  /** `10.0.0.0/8,6:443`: as ipset writes it, the protocol by number. */
+  describe(index: number): string {
+    const member = this.member(index);
+    return member === null ? `member ${index}` : memberText(member);
   }
 }
 
-export function memberText(words: Uint32Array, prefix: number, protocol: number, port: number): string {
+export function memberText({ words, prefix, protocol, port }: KernelMember): string {
   const bytes = new Uint8Array(words.length * 4);
   const view = new DataView(bytes.buffer);
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, false);

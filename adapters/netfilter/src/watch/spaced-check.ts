@@ -5,7 +5,7 @@ const share = 0.002;
 const rememberedRuns = 5;
 
 export interface SpacedCheckOptions {
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, "after">;
   /** The pause between two runs while they cost little. */
   readonly firstMs: number;
   /** The pause never grows beyond this, whatever it costs. */

@@ -1,9 +1,18 @@
 import type { NetlinkTransport } from "@antenna/netlink";
-import type { ChangeNotice, Clock, Difference, FilterDescription, Installed, Logger } from "@antenna/sdk";
+import type {
+  ChangeNotice,
+  Clock,
+  Difference,
+  FilterDescription,
+  Installed,
+  Logger,
+  VerifyScope,
+} from "@antenna/sdk";
 import { kernelError } from "../apply/kernel-error.js";
-import { type KernelSets, meantSets, memberCount } from "../apply/kernel-sets.js";
+import { type KernelSets, type MeantSet, meantSets } from "../apply/kernel-sets.js";
 import { families, type RuleKeeper } from "../apply/rule-keeper.js";
 import type { LegacyTable } from "../backend/legacy-table.js";
+import { GatheredTimers } from "./gathered-timers.js";
 import { NftNotices } from "./nft-notices.js";
 import { SpacedCheck } from "./spaced-check.js";
 
@@ -16,15 +25,15 @@ export interface WatchOptions {
   readonly logger: Logger;
 }
 
-/** Under a second, so that what is found is also repaired 1.2 s after it was done. */
-const rulesMs = 800;
-const countsMs = 800;
+/** What is found is repaired 1.2 s after it was done: 200 ms are left for that. */
+const rulesMs = 1_000;
+const countsMs = 1_000;
 /** Up to these sizes the limits of repair hold whatever a check costs on a busy machine. */
 const smallTable = 2_500;
 const smallSets = 120_000;
-const membersMs = 45_000;
+const membersMs = 48_000;
 const mostMembersMs = 50_000;
-const backendMs = 800;
+const backendMs = 1_000;
 
 /**
  * Notices that somebody changed what is ours. nft tells of every change; legacy tables and sets tell nobody and are
@@ -40,6 +49,7 @@ export class Watch {
     readonly backend: SpacedCheck;
   };
   #installed: Installed | null = null;
+  #meant: readonly MeantSet[] = [];
   /** Members of all sets that are installed. */
   #members = 0;
   #onChange: (notice: ChangeNotice) => void = () => undefined;
@@ -50,25 +60,28 @@ export class Watch {
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    const { clock, netlink } = options;
-    this.#notices = new NftNotices(netlink, clock, (notice) => this.#tell(notice));
+    const { netlink } = options;
+    this.#notices = new NftNotices(netlink, options.clock, (notice) => this.#tell(notice));
+    const clock = new GatheredTimers(options.clock);
     const check = (
+      scope: VerifyScope,
       firstMs: number,
       mostMs: number,
       run: () => Promise<number | null>,
       isSmall: () => boolean = () => false,
-    ) => new SpacedCheck({ clock, firstMs, mostMs, isSmall, run: () => this.#guarded(run) });
+    ) => new SpacedCheck({ clock, firstMs, mostMs, isSmall, run: () => this.#guarded(scope, run) });
     const hasSmallTable = () => options.legacy.entries <= smallTable;
     this.#checks = {
-      rules: check(rulesMs, Number.POSITIVE_INFINITY, () => this.#checkLegacy(), hasSmallTable),
+      rules: check("rules", rulesMs, Number.POSITIVE_INFINITY, () => this.#checkLegacy(), hasSmallTable),
       counts: check(
+        "counts",
         countsMs,
         Number.POSITIVE_INFINITY,
         () => this.#checkCounts(),
         () => this.#members <= smallSets,
       ),
-      members: check(membersMs, mostMembersMs, () => this.#checkMembers()),
-      backend: check(backendMs, Number.POSITIVE_INFINITY, () => this.#checkBackend()),
+      members: check("members", membersMs, mostMembersMs, () => this.#checkMembers()),
+      backend: check("rules", backendMs, Number.POSITIVE_INFINITY, () => this.#checkBackend()),
     };
   }
 
@@ -90,7 +103,8 @@ export class Watch {
       this.stop();
       return;
     }
-    this.#members = membersOf(installed);
+    this.#meant = meantSets(installed);
+    this.#members = this.#meant.reduce((sum, { size }) => sum + size, 0);
     if (before !== null) return;
     this.#notices.start();
     for (const check of Object.values(this.#checks)) check.start();
@@ -124,8 +138,11 @@ export class Watch {
     if (this.#installed !== null) this.#onChange(notice);
   }
 
-  /** Runs a check unless we write ourselves; a check that fails says so by a notice: verifying will tell why. */
-  async #guarded(run: () => Promise<number | null>): Promise<number | null> {
+  /**
+   * Runs a check unless we write ourselves. One that fails says so by a notice of what it would have looked at: verifying
+   * that tells why it can't be read, until it can.
+   */
+  async #guarded(scope: VerifyScope, run: () => Promise<number | null>): Promise<number | null> {
     if (this.#writing > 0 || this.#installed === null) return null;
     try {
       return await run();
@@ -133,7 +150,7 @@ export class Watch {
       const failure = kernelError(error, "check rules and sets");
       if (failure.code === "closed" || this.#installed === null) return null;
       this.#options.logger.debug({ error: failure }, "a check of the kernel's rules and sets failed");
-      this.#tell({ scope: "counts", writer: null, reason: `a check failed: ${failure.message}` });
+      this.#tell({ scope, writer: null, reason: `a check failed: ${failure.message}` });
       return null;
     }
   }
@@ -165,7 +182,7 @@ export class Watch {
     if (installed === null) return null;
     const began = performance.now();
     const writes = this.#writes;
-    const [found] = await this.#options.sets.countDifferences(meantSets(installed));
+    const [found] = await this.#options.sets.countDifferences(this.#meant);
     const took = performance.now() - began;
     if (found !== undefined) this.#tellSet("counts", found, writes);
     return took;
@@ -176,7 +193,7 @@ export class Watch {
     if (installed === null) return null;
     const began = performance.now();
     const writes = this.#writes;
-    for (const meant of meantSets(installed)) {
+    for (const meant of this.#meant) {
       const [found] = await this.#options.sets.memberDifferences(meant);
       if (this.#writes !== writes) break;
       if (found !== undefined) this.#tellSet("members", found, writes);
@@ -203,8 +220,4 @@ export class Watch {
     }
     return performance.now() - began;
   }
-}
-
-function membersOf(installed: Installed): number {
-  return meantSets(installed).reduce((sum, meant) => sum + memberCount(meant), 0);
 }
