@@ -1,7 +1,8 @@
-import type { Essential, Packet, Policy } from "@antenna/sdk";
+import { answerType, type Essential, type Packet, type Policy } from "@antenna/sdk";
 import { nearMember, randomPacket } from "../unit/arbitrary-policy.js";
 import type { Random } from "../unit/random.js";
 
+const portProtocols: readonly number[] = [6, 17, 33, 132, 136];
 const own = { 4: 1, 6: 58 } as const;
 const broadcast = Uint8Array.of(255, 255, 255, 255);
 const allNodes = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
@@ -50,7 +51,7 @@ export function aimedPacket(random: Random, policy: Policy, essentials: readonly
 
 /** Tracked fragments are put together before any rule sees them: what is left of them is invalid or untracked. */
 function stateless(packet: Packet): Packet {
-  const carries = [6, 17, 33, 132, 136].includes(packet.protocol);
+  const carries = portProtocols.includes(packet.protocol);
   const fragment =
     (carries && packet.destinationPort === null) ||
     (packet.protocol === own[packet.family] && packet.icmpType === null);
@@ -102,19 +103,28 @@ function translated(random: Random, packet: Packet, essentials: readonly Essenti
   const known = essentials.filter((essential) => essential.originalDestination && essential.peers !== null);
   if (known.length === 0 || packet.state === "untracked" || packet.state === "invalid") return packet;
   const essential = random.pick(known);
+  const protocol = essential.protocol ?? 6;
+  const ported = portProtocols.includes(protocol);
+  const icmp = protocol === own[packet.family];
+  const request = essential.icmpTypes?.[0]?.from ?? 8;
+  const icmpType = packet.reply ? (answerType(protocol, request) ?? request) : request;
+  const flow = {
+    ...{ protocol, reset: false },
+    ...{ icmpType: icmp ? icmpType : null, icmpCode: icmp ? 0 : null },
+  };
   const [service] = essential.destinationPorts ?? [];
+  const port = Math.min(65_535, (service?.from ?? 1) + random.pick([0, 0, 0, 1]));
   const before = nearMember(random, essential.peers, packet.family);
   const after = nearMember(random, null, packet.family);
-  const port = Math.min(65_535, (service?.from ?? 1) + random.pick([0, 0, 0, 1]));
-  const flow = { protocol: essential.protocol ?? 6, icmpType: null, icmpCode: null, reset: false };
-  const originals = { originalDestination: before, originalPort: port };
+  const originals = { originalDestination: before, originalPort: ported ? port : null };
   const local = packet.direction === "out" ? packet.source : packet.destination;
-  const far = { address: after, port: random.pick([53, 5353, 80, 8443]) };
+  const localPort = ported ? 40_000 : null;
+  const farPort = ported ? random.pick([53, 5353, 80, 8443]) : null;
   if (packet.reply) {
-    const ends = { source: far.address, sourcePort: far.port, destination: local, destinationPort: 40_000 };
+    const ends = { source: after, sourcePort: farPort, destination: local, destinationPort: localPort };
     return { ...packet, ...flow, ...originals, ...ends, direction: "in" };
   }
-  const ends = { source: local, sourcePort: 40_000, destination: far.address, destinationPort: far.port };
+  const ends = { source: local, sourcePort: localPort, destination: after, destinationPort: farPort };
   return { ...packet, ...flow, ...originals, ...ends, direction: "out" };
 }
 

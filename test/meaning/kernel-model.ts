@@ -14,6 +14,8 @@ export const cutMark = 0x10000000;
 const renderOptions = { cutMark, nflogGroup: 4711, nflogRate: 50 } as const;
 
 const families: readonly Family[] = [4, 6];
+/** What has a port in a set (net/netfilter/ipset/ip_set_getport.c); of DCCP it would keep port 0. */
+const pairProtocols: readonly number[] = [6, 17, 132, 136];
 const ownersRules = `*filter
 -A INPUT -j NFLOG --nflog-group 7 --nflog-prefix "${ownersPrefix}"
 -A OUTPUT -j NFLOG --nflog-group 7 --nflog-prefix "${ownersPrefix}"
@@ -162,6 +164,7 @@ export class KernelModel {
     const set = this.#sets.get(kernelSetName(instance, family));
     if (set === undefined) throw new Error(`no such set: ${instance.name}`);
     const texts = new Set(set.texts);
+    if (add && texts.has(member)) throw new Error(`a member already: ${member} in ${set.name}`);
     if (add) texts.add(member);
     else if (!texts.delete(member)) throw new Error(`no such member: ${member} in ${set.name}`);
     this.#put(instance, family, kernelSet(set.name, set.type, family, texts));
@@ -200,6 +203,8 @@ function memberTexts(set: ProgramSet, family: Family): readonly string[] {
         return family === 4 ? ["0.0.0.0/1", "128.0.0.0/1"] : ["::/1", "8000::/1"];
       });
   if (set.kind === "peers") return blocks(set.members);
+  const unported = set.parts.find((part) => !pairProtocols.includes(part.protocol));
+  if (unported !== undefined) throw new Error(`ipset keeps no port of protocol ${unported.protocol}`);
   return set.parts.flatMap((part) =>
     blocks(part.members).flatMap((block) => part.ports.map((port) => `${block},${part.protocol}:${port}`)),
   );

@@ -6,6 +6,7 @@ import {
   type Policy,
   type PortRange,
   type RuleProgram,
+  type Service,
 } from "@antenna/sdk";
 import { builtinEssentials } from "@antenna/sdk/internal/evaluate/essentials.js";
 import type { EvaluateOptions } from "@antenna/sdk/internal/evaluate/evaluate.js";
@@ -68,7 +69,7 @@ export function comparePairs(options: PairsOptions): PairsResult {
   let policies = 0;
   while (pairs < options.pairs) {
     const circumstances = randomCircumstances(random);
-    const policy = withLongIds(random, randomPolicy(random, shapeOf(random)));
+    const policy = withLongIds(random, aboutIcmp(random, randomPolicy(random, shapeOf(random))));
     policies += 1;
     const essentials = essentialsOf(policy, circumstances);
     const standing = stand(policy, essentials, circumstances);
@@ -170,6 +171,19 @@ function shapeOf(random: Random): Parameters<typeof randomPolicy>[1] {
   ] as const;
   if (random.chance(0.12)) return { modes, maxSets: 14, maxRules: 50 };
   return { modes, secure: random.pick([0, 0.15, 0.5]) };
+}
+
+/** Types and codes that touch, in every rule of some policies. */
+function aboutIcmp(random: Random, policy: Policy): Policy {
+  if (!random.chance(0.08)) return policy;
+  const protocol = random.pick([1, 58]);
+  const [base, codes] = [random.pick([8, 13, 128]), [null, null, 0, 1, 255]];
+  const service = (): Service => ({
+    ...{ protocol, ports: null },
+    ...{ icmpType: base + random.below(3), icmpCode: random.pick(codes) },
+  });
+  const rules = policy.rules.map((rule) => ({ ...rule, services: [service(), service()] }));
+  return { ...policy, rules };
 }
 
 /** Some ids that an NFLOG prefix cannot carry. */

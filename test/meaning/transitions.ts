@@ -1,29 +1,22 @@
 import {
   AddressSet,
   type Command,
+  type Family,
   type Installed,
   type Packet,
   type Policy,
-  type Rule,
   type RuleProgram,
-  type Service,
 } from "@antenna/sdk";
 import { compile } from "@antenna/sdk/internal/program/compile.js";
 import { measuredCosts } from "@antenna/sdk/internal/program/cost-model.js";
 import { planRemove, planSafe } from "@antenna/sdk/internal/reconcile/plan.js";
 import type { TracedPacket } from "../tracer/traced-packet.js";
-import {
-  changedPolicy,
-  nearMember,
-  randomPolicy,
-  randomSet,
-  showPacket,
-  showPolicy,
-} from "../unit/arbitrary-policy.js";
+import { nearMember, randomPolicy, showPacket, showPolicy } from "../unit/arbitrary-policy.js";
 import { Random } from "../unit/random.js";
 import { aimedPacket } from "./aimed-packet.js";
 import { KernelModel } from "./kernel-model.js";
 import { type Circumstances, essentialsOf, randomCircumstances } from "./pairs.js";
+import { contested, contestedPolicy, contestedStep, nextPolicy, startingShape } from "./policy-steps.js";
 import { tracedVariants } from "./traced-variants.js";
 
 export interface TransitionsOptions {
@@ -84,6 +77,12 @@ export function checkTransitions(options: TransitionsOptions): TransitionsResult
           problem ??= `old ${before}, new ${news[index]}, on the way ${now}, at ${command.kind}\n${showPacket(packet)}`;
         }
       };
+      // Who is told that nothing narrows does not look for connections that are denied now.
+      const narrows = program !== null && planSafe(installed, program, model.instances()).narrows;
+      const denied = followed.find(
+        ({ before }, index) => before.startsWith("accepted") && before !== news[index],
+      );
+      if (!narrows && denied !== undefined) problem = `it narrows unsaid\n${showPacket(denied.packet)}`;
       const crashAt = random.chance(0.3) ? random.below(8) : null;
       installed = execute(model, installed, program, look, (command, index) => {
         commands[command.kind] += 1;
@@ -105,118 +104,6 @@ export function checkTransitions(options: TransitionsOptions): TransitionsResult
   return { ...result, commands, failure: null };
 }
 
-/** Few sets under many rules, so that they are asked by the same packets for different reasons. */
-function startingShape(random: Random): Parameters<typeof randomPolicy>[1] {
-  const modes = ["full", "full", "selective", "selective", "visibility", "idle"] as const;
-  return {
-    modes,
-    maxSets: random.pick([2, 3, 4, 6]),
-    maxRules: random.pick([6, 10, 14]),
-    secure: random.pick([0, 0.15, 0.6]),
-  };
-}
-
-/** Services that overlap, touch and lie apart, of one protocol each. */
-const contested: readonly (readonly Service[])[] = [
-  [service(6, [80, 80]), service(6, [80, 80]), service(6, [80, 90]), service(6, [90, 100])],
-  [service(17, null), service(17, [80, 80]), service(17, [81, 81])],
-  [icmpService(1, null), icmpService(1, 8), icmpService(1, 8), icmpService(1, 3)],
-  [icmpService(58, null), icmpService(58, 128), icmpService(58, 1)],
-];
-
-function service(protocol: number, ports: readonly [number, number] | null): Service {
-  const ranges = ports === null ? null : [{ from: ports[0], to: ports[1] }];
-  return { protocol, ports: ranges, icmpType: null, icmpCode: null };
-}
-
-function icmpService(protocol: number, icmpType: number | null): Service {
-  return { protocol, ports: null, icmpType, icmpCode: null };
-}
-
-/** Two or three sets about which rules of different actions say different things for the same few services. */
-function contestedPolicy(random: Random): Policy {
-  const names = random.chance(0.5) ? ["a", "b"] : ["b", "a", "c"];
-  const services = random.chance(0.2) ? contested.flat() : random.pick(contested);
-  const direction = random.pick(["in", "out"] as const);
-  const both = random.chance(0.5) ? random.pick(services) : null;
-  const rules = Array.from({ length: random.pick([2, 2, 2, 3, 4, 8]) }, (_, index): Rule => {
-    // The first two contradict each other.
-    const action =
-      (["allow", "override-deny"] as const)[index] ??
-      random.pick(["override-deny", "allow", "deny"] as const);
-    const asked = index < 2 && both !== null ? both : random.pick(services);
-    return {
-      id: `rule-${index}`,
-      direction,
-      action,
-      peers: [names[index] ?? random.pick(names)],
-      services: random.chance(0.05) ? null : [asked],
-      secure: action === "allow" && random.chance(0.05),
-    };
-  });
-  // Blocks of both families from the start: a set of hosts alone would move for the first block that comes.
-  const blocks = AddressSet.from(["10.9.0.0/30", "10.9.1.0/30", "fd09::/126"]);
-  const sets = new Map([...names].sort().map((name) => [name, blocks.union(randomSet(random, 4))]));
-  const shell = randomPolicy(random, { modes: ["full", "full", "selective"], maxRules: 0, maxSets: 0 });
-  return { ...shell, rules, sets };
-}
-
-/** One block comes to some of the sets and leaves others; often all gain or all lose it at once. */
-function contestedStep(random: Random, policy: Policy): Policy {
-  const [first = AddressSet.empty, ...others] = policy.sets.values();
-  const shared = [...first.strings()].filter((text) =>
-    others.some((set) => [...set.strings()].includes(text)),
-  );
-  const known = shared.length > 0 && random.chance(0.6);
-  const block = known ? AddressSet.from([random.pick(shared)]) : someBlock(random, policy.sets);
-  const all = random.pick(
-    known ? (["leaves", "leaves", null] as const) : (["comes", "comes", null] as const),
-  );
-  const sets = [...policy.sets].map(([name, set]): [string, AddressSet] => {
-    const change = all ?? random.pick(["comes", "leaves", "stays"] as const);
-    if (change === "stays") return [name, set];
-    const [comes, leaves] = change === "comes" ? [block, AddressSet.empty] : [AddressSet.empty, block];
-    return [name, set.with(comes, leaves)];
-  });
-  return { ...policy, sets: new Map(sets) };
-}
-
-/** Another mode, other rules, or other members under the same rules: a few, or in every set. */
-function nextPolicy(random: Random, policy: Policy): Policy {
-  if (random.chance(0.05)) return { ...policy, mode: policy.mode === "idle" ? "full" : "idle" };
-  if (random.chance(0.1)) return randomPolicy(random);
-  if (random.chance(0.35)) return changedPolicy(random, policy);
-  const names = [...policy.sets.keys()];
-  if (names.length === 0) return changedPolicy(random, policy);
-  const sets = new Map(policy.sets);
-  const touched = random.chance(0.3) ? names : random.picks(random.between(1, 4), names);
-  // Sets change apart from each other, or the same address comes to some and leaves others at one moment.
-  const together = random.chance(0.6);
-  const common = someBlock(random, sets);
-  for (const name of touched) {
-    const own = sets.get(name) ?? AddressSet.empty;
-    const comes = together ? common : someBlock(random, sets);
-    const leaves = random.chance(0.5) ? oneOf(random, own) : AddressSet.empty;
-    const change = random.pick(["comes", "comes", "leaves", "both"] as const);
-    if (change === "comes") sets.set(name, own.with(comes, AddressSet.empty));
-    else if (change === "leaves") sets.set(name, own.with(AddressSet.empty, together ? common : leaves));
-    else sets.set(name, own.with(comes, leaves));
-  }
-  return { ...policy, sets };
-}
-
-/** A block that some set has, or any other. */
-function someBlock(random: Random, sets: ReadonlyMap<string, AddressSet>): AddressSet {
-  const set = sets.get(random.pick([...sets.keys()])) ?? AddressSet.empty;
-  return random.chance(0.5) ? oneOf(random, set) : randomSet(random, 2);
-}
-
-/** A set of one of its blocks; empty: it has none. */
-function oneOf(random: Random, set: AddressSet): AddressSet {
-  const texts = [...set.strings()];
-  return texts.length === 0 ? AddressSet.empty : AddressSet.from([random.pick(texts)]);
-}
-
 interface Followed {
   readonly packet: Packet;
   readonly traced: TracedPacket;
@@ -233,10 +120,37 @@ function follow(
   return Array.from({ length: packetsEach }, (_, index) => {
     const policy = policies[index % 2] as Policy;
     const aimed = aimedPacket(random, policy, essentialsOf(policy, circumstances));
-    const packet = random.chance(0.7) ? withPeer(aimed, nearMember(random, moving, aimed.family)) : aimed;
+    const packet = random.chance(0.3)
+      ? aimed
+      : random.chance(0.5)
+        ? withPeer(aimed, nearMember(random, moving, aimed.family))
+        : (opening(random, policy, moving) ?? aimed);
     const traced = random.pick(tracedVariants(packet, random));
     return { packet, traced, before: verdict(model, traced) };
   });
+}
+
+/** The first packet of a flow to a service that some rule speaks of, between here and an address that moves. */
+function opening(random: Random, { rules }: Policy, moving: AddressSet): Packet | null {
+  if (rules.length === 0) return null;
+  const { direction, services } = random.pick(rules);
+  const asked = random.pick(services ?? contested.flat());
+  const family: Family = asked.protocol === 1 ? 4 : asked.protocol === 58 ? 6 : random.pick([4, 6]);
+  const peer = nearMember(random, moving, family);
+  const local = Uint8Array.from({ length: peer.length }, (_, index) => [172, 16, 0, 9][index] ?? 0);
+  const [source, destination] = direction === "in" ? [peer, local] : [local, peer];
+  const icmp = asked.protocol === 1 || asked.protocol === 58;
+  const ported = !icmp && [6, 17, 33, 132, 136].includes(asked.protocol);
+  const range = random.pick(asked.ports ?? [{ from: 80, to: 443 }]);
+  const port = ported ? random.pick([range.from, range.to]) : null;
+  return {
+    ...{ direction, family, source, destination, protocol: asked.protocol, hopLimit: 64 },
+    ...{ sourcePort: ported ? 40_000 : null, destinationPort: port },
+    icmpType: icmp ? (asked.icmpType ?? random.pick([8, 13, 128])) : null,
+    icmpCode: icmp ? (asked.icmpCode ?? random.below(2)) : null,
+    ...{ loopback: false, state: "new", reply: false, reset: false, cut: false },
+    ...{ protected: random.chance(0.2), originalDestination: destination, originalPort: port },
+  };
 }
 
 /** Every address whose membership in some set changes. */

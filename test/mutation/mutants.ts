@@ -17,6 +17,8 @@ export interface Mutant {
   readonly line: number;
   readonly before: string;
   readonly after: string;
+  /** Why it cannot change a verdict; null: it can. */
+  readonly excuse: string | null;
 }
 
 /** From dist/mutation to the repository. */
@@ -42,14 +44,14 @@ export function missingFunctions(): readonly string[] {
   });
 }
 
-/** Every mutant there is, in a fixed order. */
+/** Every mutant there is, those that are excused too, in a fixed order. */
 function allMutants(): readonly Mutant[] {
   return places.filter(({ file }) => existsSync(join(root, file))).flatMap(mutantsOf);
 }
 
-/** `count` mutants, of compile, render and plan in turn. */
+/** `count` mutants without an excuse, of compile, render and plan in turn. */
 export function chooseMutants(random: Random, count: number): readonly Mutant[] {
-  const all = allMutants();
+  const all = allMutants().filter(({ excuse }) => excuse === null);
   const parts = (["compile", "render", "plan"] as const).map((part) =>
     all.filter((mutant) => mutant.part === part),
   );
@@ -77,15 +79,17 @@ function mutantsOf({ part, file, functions, harmless = [] }: Place): readonly Mu
     const to = source.indexOf("\n", edit.end);
     const before = source.slice(from, to).trim();
     if (meaningless.test(before)) return [];
-    const excused = harmless.some(
-      ({ line, operators }) =>
-        line.test(before) && (operators === undefined || operators.includes(edit.operator)),
-    );
-    if (excused) return [];
     const { operator, start, replacement } = edit;
     const changed = source.slice(0, start) + replacement + source.slice(edit.end);
     const after = changed.slice(from, to + changed.length - source.length).trim();
     const line = source.slice(0, start).split("\n").length;
-    return [{ part, file: path, operator, source: changed, line, before, after }];
+    const excused = harmless.find(
+      (each) =>
+        each.line.test(before) &&
+        (each.operators?.includes(operator) ?? true) &&
+        (each.becomes?.test(after) ?? true),
+    );
+    const excuse = excused?.why ?? null;
+    return [{ part, file: path, operator, source: changed, line, before, after, excuse }];
   });
 }

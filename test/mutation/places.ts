@@ -13,6 +13,8 @@ interface Harmless {
   readonly line: RegExp;
   /** Only of these operators; absent: of all. */
   readonly operators?: readonly string[];
+  /** Only where this comes of the line; absent: whatever it becomes. */
+  readonly becomes?: RegExp;
   readonly why: string;
 }
 
@@ -37,7 +39,18 @@ export const places: readonly Place[] = [
     harmless: [asksTwice],
   },
   { part: "compile", file: `${program}/fill-sets.js`, functions: ["fillSets", "unionOf"] },
-  { part: "compile", file: `${program}/service-map.js`, functions: ["claim", "sweep", "entryOf"] },
+  {
+    part: "compile",
+    file: `${program}/service-map.js`,
+    functions: ["claim", "sweep", "entryOf"],
+    harmless: [
+      {
+        line: /sorted\[next\]\?\.at/,
+        operators: ["shift bound"],
+        why: "one further there is nothing: undefined stands at no place",
+      },
+    ],
+  },
   {
     part: "compile",
     file: `${program}/deny-plan.js`,
@@ -50,8 +63,9 @@ export const places: readonly Place[] = [
     functions: ["planAllow", "rangesOf", "groupClaims", "portsByNames"],
     harmless: [
       {
-        line: /\.filter\(|known\.has/,
-        why: "leaves out whoever may the same already; who is asked twice may twice",
+        line: /everything\.has\(name\) && !whole\.has\(name\)/,
+        operators: ["filter nothing", "swap and/or"],
+        why: "leaves out whoever may more already; who is asked twice may twice",
       },
     ],
   },
@@ -64,9 +78,9 @@ export const places: readonly Place[] = [
     ],
     harmless: [
       {
-        line: /./,
+        line: /#ask\(null, plan\)/,
         operators: ["swap neighbours"],
-        why: "any of the steps of an allow stage will do: their order is free",
+        why: "without tiers any of the steps of an allow stage will do: their order is free",
       },
     ],
   },
@@ -74,9 +88,37 @@ export const places: readonly Place[] = [
     part: "compile",
     file: `${program}/deny-layout.js`,
     functions: ["#oneByOne", "#dispatch", "#icmpSteps", "#portSteps", "#askInside", "#ask", "#askOne"],
-    harmless: [asksTwice],
+    harmless: [
+      asksTwice,
+      {
+        line: /const narrowed/,
+        operators: ["swap and/or"],
+        why: "a code is never asked for without its service, and no code is what a service has anyway",
+      },
+    ],
   },
-  { part: "compile", file: `${program}/port-tree.js`, functions: ["grow"] },
+  {
+    part: "compile",
+    file: `${program}/port-tree.js`,
+    functions: ["grow"],
+    harmless: [
+      {
+        line: /inside\.length/,
+        operators: ["shift bound"],
+        why: "a branch that nobody claims answers nobody",
+      },
+      {
+        line: /rest\.length <= fanOut/,
+        operators: ["shift bound"],
+        why: "told apart by one stretch more, down to single cells: the same claims on the way to each port",
+      },
+      {
+        line: /part < fanOut/,
+        operators: ["shift bound"],
+        why: "the part past the last lies outside of the stretch, whose tier no such port enters",
+      },
+    ],
+  },
   {
     part: "render",
     file: `${render}/essential-conditions.js`,
@@ -96,21 +138,32 @@ export const places: readonly Place[] = [
   {
     part: "render",
     file: `${render}/render-rules.js`,
-    functions: ["renderRules", "renderDirection", "relatedConditions"],
+    functions: [
+      "renderRules",
+      "renderDirection",
+      "judgedRules",
+      "stageChains",
+      "allowanceRules",
+      "relatedConditions",
+    ],
     harmless: [
       {
-        line: /answers\.length|openings\.length/,
+        line: /if \(openings\.length/,
         operators: ["shift bound"],
         why: "one chain more that only goes on",
       },
       { line: /relatedConditions/, operators: ["swap neighbours"], why: "both allow: their order is free" },
+      {
+        line: /const (?:aboutIcmp|others|aboutAny) =/,
+        operators: ["filter nothing"],
+        why: "rules about other protocols where only ICMP comes, or about ICMP where none comes",
+      },
     ],
   },
   {
     part: "render",
     file: `${render}/restore-text.js`,
     functions: ["switchText", "removalText"],
-    harmless: [{ line: /./, operators: ["filter nothing"], why: "writes once more what stands already" }],
   },
   {
     part: "render",
@@ -125,7 +178,6 @@ export const places: readonly Place[] = [
       "icmpReplyType",
     ],
     harmless: [
-      { line: /slots \+ takes/, operators: ["shift bound"], why: "shorter lists, more of them" },
       { line: /chunk\.length/, operators: ["shift bound"], why: "no service has an empty list of ports" },
     ],
   },
@@ -133,7 +185,14 @@ export const places: readonly Place[] = [
     part: "render",
     file: `${render}/set-condition.js`,
     functions: ["matchConditions", "seenService", "setCondition"],
-    harmless: [{ line: /const port = /, why: "no guard asks a set of pairs: answers never get there" }],
+    harmless: [
+      {
+        line: /const port = /,
+        operators: ["swap sides"],
+        becomes: /"dst" : "dst"/,
+        why: "the port of answers, and no guard asks a set of pairs",
+      },
+    ],
   },
   { part: "render", file: `${render}/stage-rules.js`, functions: ["tierRules", "hitVerdict"] },
   {
@@ -146,9 +205,11 @@ export const places: readonly Place[] = [
     file: "sdk/dist/reconcile/plan.js",
     functions: [
       "planSafe",
+      "planChanges",
       "planRemove",
       "changesInPlace",
       "fits",
+      "replacesHalves",
       "conflicts",
       "pushOf",
       "addCommand",
@@ -156,9 +217,23 @@ export const places: readonly Place[] = [
       "isEmpty",
     ],
     harmless: [
-      { line: /room/, why: "how full a set may get before it moves" },
-      { line: /slice\(index \+ 1\)/, why: "a change compared with itself only errs towards moving" },
-      { line: /names\.add|\.\.\.live/, why: "sets have names by their keys: two never ask for one" },
+      { line: /room >= 2/, operators: ["shift bound"], why: "a set moves when it is one member less full" },
+      {
+        line: /added\.hasFamily/,
+        operators: ["swap and/or"],
+        why: "errs towards moving: a whole family that comes or goes alone",
+      },
+      {
+        line: /slice\(index \+ 1\)/,
+        operators: ["off by one"],
+        why: "compared with itself as well, a change only errs towards moving",
+      },
+      { line: /\.\.\.live/, operators: ["swap neighbours"], why: "names that are taken, in any order" },
+      {
+        line: /names\.add/,
+        operators: ["drop what is added"],
+        why: "sets have names by their keys: two that are created together never ask for one",
+      },
     ],
   },
   {
@@ -166,8 +241,16 @@ export const places: readonly Place[] = [
     file: `${program}/set-change.js`,
     functions: ["changeOf", "changeOfPairs", "byPort"],
     harmless: [
-      { line: /\.kind === /, why: "both are of one kind: the caller saw to it" },
-      { line: /diffs\.set|known\.set/, why: "what is not remembered is computed again" },
+      {
+        line: /from\.kind === ".*" && to\.kind === /,
+        operators: ["swap and/or"],
+        why: "both are of one kind: the caller saw to it",
+      },
+      {
+        line: /(?:diffs|known)\.set\(/,
+        operators: ["drop what is added"],
+        why: "what is not remembered is computed again",
+      },
     ],
   },
   {
@@ -178,9 +261,18 @@ export const places: readonly Place[] = [
       {
         line: /const shadows/,
         operators: ["shift bound", "off by one"],
-        why: "errs towards moving: the last tier shadows nothing",
+        why: "errs towards moving: the last step shadows nothing",
       },
-      { line: /return false;/, operators: ["swap answers"], why: "errs towards moving: they do not meet" },
+      {
+        line: /return false;/,
+        operators: ["swap answers"],
+        why: "errs towards moving: services that do not meet",
+      },
+      {
+        line: /known\.set\(/,
+        operators: ["drop what is added"],
+        why: "what is not remembered is computed again",
+      },
     ],
   },
 ];

@@ -13,10 +13,15 @@ export interface Verdict {
 }
 
 const here = import.meta.dirname;
-const unit = join(here, "..", "unit");
-const trialMs = 60_000;
-/** What judges a mutant that the properties of meaning let pass. */
-const others = ["plan-safe", "program-decide"] as const;
+/** Without a sign of life for so long, it hangs. */
+const silenceMs = 30_000;
+/** What judges a mutant that the properties of meaning let pass; each runs for seconds and says nothing meanwhile. */
+const others: Readonly<Record<Mutant["part"], readonly string[]>> = {
+  compile: ["meaning-limits", "program-decide", "plan-safe"],
+  render: ["render-rules", "meaning-stale-chain", "meaning-limits"],
+  plan: ["plan-safe"],
+};
+const otherMs = 180_000;
 
 /** Tries mutants, `width` at a time. */
 export async function runMutants(
@@ -38,33 +43,56 @@ export async function runMutants(
   return verdicts;
 }
 
+/** What the short trial says of the modules as they are: a test that fails without any mutant catches none. */
+export async function tryUnchanged(seed: number): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const part of ["compile", "plan"] as const) {
+    const caughtBy = await trial("short", environmentOf(part, { module: "", content: "" }, seed));
+    if (caughtBy !== null) found.push(`${part}: ${caughtBy}`);
+  }
+  return found;
+}
+
 async function tryOne(mutant: Mutant, seed: number): Promise<Verdict> {
+  const started = performance.now();
   const folder = mkdtempSync(join(tmpdir(), "antenna-mutant-"));
   try {
     const content = join(folder, "mutant.js");
     writeFileSync(content, mutant.source);
-    return await judge(mutant, { module: mutant.file, content }, seed);
+    const environment = environmentOf(mutant.part, { module: mutant.file, content }, seed);
+    const caughtBy =
+      (await trial("short", environment)) ??
+      (await otherThatFails(mutant.part, environment)) ??
+      (await trial("long", environment));
+    return { mutant, caughtBy, ms: Math.round(performance.now() - started) };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-async function judge(mutant: Mutant, replacement: Replacement, seed: number): Promise<Verdict> {
-  const started = performance.now();
-  const trial = await node([join(here, "trial.js")], replacement, mutant.part, seed);
-  let caughtBy = trial.late ? "it hangs" : trial.code === 0 ? trial.output || null : "it does not run";
-  for (const name of caughtBy === null ? others : []) {
-    const { code, late } = await node(
-      ["--test", join(unit, `${name}.test.js`)],
-      replacement,
-      mutant.part,
-      seed,
-    );
-    if (code === 0 && !late) continue;
-    caughtBy = name;
-    break;
+type Environment = Readonly<Record<string, string>>;
+
+function environmentOf(part: Mutant["part"], replacement: Replacement, seed: number): Environment {
+  return {
+    ANTENNA_REPLACEMENT: JSON.stringify(replacement),
+    ANTENNA_PART: part,
+    ANTENNA_SEED: String(seed),
+  };
+}
+
+async function trial(length: "short" | "long", environment: Environment): Promise<string | null> {
+  const { code, output, late } = await node("trial.js", { ...environment, ANTENNA_TRIAL: length }, silenceMs);
+  if (late) return "it hangs";
+  return code === 0 ? output.replaceAll(".", "") || null : "it does not run";
+}
+
+async function otherThatFails(part: Mutant["part"], environment: Environment): Promise<string | null> {
+  for (const name of others[part]) {
+    const { code, late } = await node(join("..", "unit", `${name}.test.js`), environment, otherMs);
+    if (late) return `${name}: it hangs`;
+    if (code !== 0) return name;
   }
-  return { mutant, caughtBy, ms: Math.round(performance.now() - started) };
+  return null;
 }
 
 interface Outcome {
@@ -73,31 +101,26 @@ interface Outcome {
   readonly late: boolean;
 }
 
-function node(
-  args: readonly string[],
-  replacement: Replacement,
-  part: Mutant["part"],
-  seed: number,
-): Promise<Outcome> {
+/** Runs a file in a process of its own until it ends, or is silent for too long. */
+function node(file: string, environment: Environment, silence: number): Promise<Outcome> {
   const imported = join(here, "replace-module.js");
-  const child = spawn(process.execPath, ["--conditions=in-repo", "--import", imported, ...args], {
+  // A child of the test runner believes that its reports go to the runner.
+  const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
+  const args = ["--conditions=in-repo", "--import", imported, join(here, file)];
+  const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "ignore"],
-    env: {
-      ...process.env,
-      ANTENNA_REPLACEMENT: JSON.stringify(replacement),
-      ANTENNA_PART: part,
-      ANTENNA_SEED: String(seed),
-    },
+    env: { ...inherited, ...environment },
   });
   let output = "";
   let late = false;
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    output += text;
-  });
   const timer = setTimeout(() => {
     late = true;
     child.kill("SIGKILL");
-  }, trialMs);
+  }, silence);
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+    timer.refresh();
+  });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code) => {

@@ -3,32 +3,49 @@ import { CoverageTable } from "../meaning/coverage-table.js";
 import { comparePairs } from "../meaning/pairs.js";
 import { checkTransitions } from "../meaning/transitions.js";
 
-// One mutant: the property tests of meaning and of safe applies, each until its first counterexample. Prints which
-// test failed, or nothing. Run with `--import replace-module.js`; ANTENNA_PART says what was changed.
+// One mutant: the property tests of meaning and of safe applies, each until its first counterexample. Prints a dot for
+// every batch that passed, as a sign of life, then which test failed, if any. Run with `--import replace-module.js`;
+// ANTENNA_PART says what was changed, ANTENNA_TRIAL whether it is the `short` trial, in which most mutants die, or the
+// `long` one.
 
 const seed = Number(process.env.ANTENNA_SEED);
+const coverage = new CoverageTable();
 
-function caught(test: () => { readonly failure: unknown }): boolean {
+type Batch = (seed: number) => { readonly failure: unknown };
+const meaning: Batch = (seed) => comparePairs({ seed, pairs: 4_000, coverage, evaluate });
+const plan: Batch = (seed) => checkTransitions({ seed, transitions: 300 });
+
+const plans = process.env.ANTENNA_PART === "plan";
+const long = process.env.ANTENNA_TRIAL === "long";
+/** Which tests in which order, and how many batches of each. */
+const rounds: readonly (readonly [name: string, batch: Batch, count: number])[] = plans
+  ? [
+      ["meaning-plan", plan, long ? 40 : 5],
+      ["meaning", meaning, long ? 2 : 0],
+    ]
+  : [
+      ["meaning", meaning, long ? 40 : 5],
+      ["meaning-plan", plan, long ? 2 : 0],
+    ];
+
+function catches(batch: Batch, seed: number): boolean {
   try {
-    return test().failure !== null;
+    return batch(seed).failure !== null;
   } catch {
     return true;
   }
 }
 
-const coverage = new CoverageTable();
-const meaning = (pairs: number) => () => comparePairs({ seed: seed + pairs, pairs, coverage, evaluate });
-const plan = (transitions: number) => () => checkTransitions({ seed, transitions });
-const tests =
-  process.env.ANTENNA_PART === "plan"
-    ? ([
-        ["meaning-plan", plan(3_000)],
-        ["meaning", meaning(6_000)],
-      ] as const)
-    : ([
-        ["meaning", meaning(12_000)],
-        ["meaning-plan", plan(300)],
-        ["meaning", meaning(120_000)],
-      ] as const);
-const first = tests.find(([, test]) => caught(test));
-process.stdout.write(first?.[0] ?? "");
+function judge(): string {
+  let number = long ? 1_000 : 0;
+  for (const [name, batch, count] of rounds) {
+    for (let done = 0; done < count; done++) {
+      number += 1;
+      if (catches(batch, seed + number * 0x9e37)) return name;
+      process.stdout.write(".");
+    }
+  }
+  return "";
+}
+
+process.stdout.write(judge());

@@ -23,8 +23,8 @@ export interface PolicyShape {
 }
 
 const setNames = ["app", "db", "dev", "edge", "mail", "office", "prod", "web", "-F", "a b", "anyone", "ünï"];
-const prefixes4 = [32, 32, 32, 32, 31, 30, 28, 24, 16, 8, 0];
-const prefixes6 = [128, 128, 128, 128, 127, 124, 112, 64, 48, 8, 0];
+const prefixes4 = [32, 32, 32, 32, 31, 30, 28, 24, 16, 8, 1, 0];
+const prefixes6 = [128, 128, 128, 128, 127, 124, 112, 64, 48, 8, 1, 0];
 const portPoints = [
   1, 22, 53, 67, 68, 80, 81, 83, 85, 123, 443, 445, 500, 546, 547, 4500, 8000, 8005, 8010, 32768, 65534,
   65535,
@@ -239,12 +239,15 @@ function nearService(random: Random, policy: Policy, rule: Rule | null, family: 
   if (service.protocol === 1 || service.protocol === 58) return icmpPoint(random, service, family);
   if (!withPorts.includes(service.protocol)) return point(service.protocol, null, null);
   const range = service.ports === null ? null : random.pick(service.ports);
-  const edge =
-    range === null
-      ? random.pick(portPoints)
-      : random.pick([range.from, range.to]) + random.pick([0, 0, 0, 1, -1]);
   const sourcePort = random.chance(0.8) ? random.between(1024, 65535) : random.pick(portPoints);
-  return point(service.protocol, sourcePort, Math.max(0, Math.min(65535, edge)));
+  const edge = range === null ? random.pick(portPoints) : nearEdge(random, range);
+  return point(service.protocol, sourcePort, edge);
+}
+
+/** The first or the last port of a range, or the one before or after it. */
+function nearEdge(random: Random, range: PortRange): number {
+  const port = random.pick([range.from, range.to]) + random.pick([0, 0, 0, 1, -1]);
+  return Math.max(0, Math.min(65535, port));
 }
 
 /** Types exist only in the family's own ICMP; the other one's number is a protocol without ports. */
@@ -260,13 +263,14 @@ function atEssential(random: Random, essential: Essential, family: Family): Serv
   const protocol = essential.protocol ?? random.pick(withPorts);
   const types = essential.icmpTypes === null ? null : random.pick(essential.icmpTypes);
   if (types !== null) {
-    const icmpType = random.pick([types.from, types.to, types.from - 1, types.to + 1]);
+    const edges = [types.from, types.to, types.from - 1, types.to + 1];
+    const icmpType = random.pick(edges.filter((type) => type >= 0 && type <= 255));
     if (protocol !== (family === 4 ? 1 : 58)) return point(protocol, null, null);
     return { ...point(protocol, null, null), icmpType, icmpCode: 0 };
   }
   if (!withPorts.includes(protocol)) return point(protocol, null, null);
-  const edge = (range: PortRange | null | undefined): number =>
-    range ? random.pick([range.from, range.to]) + random.pick([0, 0, 0, 1, -1]) : random.pick(portPoints);
+  const edge = (range: PortRange | null): number =>
+    range === null ? random.pick(portPoints) : nearEdge(random, range);
   const source = edge(essential.sourcePorts);
   const destination = edge(
     essential.destinationPorts === null ? null : random.pick(essential.destinationPorts),
@@ -320,6 +324,7 @@ function changeOnce(random: Random, policy: Policy): Policy {
     "move",
     "move",
     "rule",
+    "services",
     "content",
     "mode",
     "order",
@@ -353,6 +358,13 @@ function changeOnce(random: Random, policy: Policy): Policy {
     const id = `rule-${random.below(1_000_000)}`;
     if (rules.length > 0 && random.chance(0.5)) rules.splice(random.below(rules.length), 1);
     if (random.chance(0.6)) rules.splice(random.below(rules.length + 1), 0, randomRule(random, id, names));
+    return { ...policy, rules };
+  }
+  if (what === "services" && rules.length > 0) {
+    // The ports of a rule change and its name does not: in a set of pairs, members change and no rule does.
+    const index = random.below(rules.length);
+    const services = Array.from({ length: random.between(1, 3) }, () => randomService(random));
+    rules[index] = { ...(rules[index] as Rule), services };
     return { ...policy, rules };
   }
   if (what === "order") return { ...policy, rules: rules.reverse() };

@@ -1,19 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chooseMutants, missingFunctions } from "../mutation/mutants.js";
-import { describeVerdict, runMutants } from "../mutation/run-mutants.js";
+import { describeVerdict, runMutants, tryUnchanged } from "../mutation/run-mutants.js";
 import { Random, runSeed } from "./random.js";
 
-const count = 20;
-/** The same twenty in every run, so that a survivor means that something changed; ANTENNA_SEED asks for others. */
-const usualSeed = 3;
+/** ANTENNA_MUTANTS asks for another number, or for `all`: a quarter of an hour on two cores. */
+const { ANTENNA_MUTANTS = "20" } = process.env;
+const count = ANTENNA_MUTANTS === "all" ? Number.POSITIVE_INFINITY : Number(ANTENNA_MUTANTS);
 
 test("the places that are mutated exist", () => {
   assert.deepEqual(missingFunctions(), []);
 });
 
-test(`${count} mutants of compile, render and plan are caught`, async () => {
-  const seed = process.env.ANTENNA_SEED === undefined ? usualSeed : runSeed("mutation");
+const seed = runSeed("mutation");
+
+test("what is not mutated is not caught", async () => {
+  assert.deepEqual(await tryUnchanged(seed), []);
+});
+
+test(`${ANTENNA_MUTANTS} mutants of compile, render and plan are caught`, async () => {
   const mutants = chooseMutants(new Random(seed), count);
   const verdicts = await runMutants(mutants, seed, (verdict) => console.log(describeVerdict(verdict)));
   const survivors = verdicts.filter(({ caughtBy }) => caughtBy === null);
