@@ -1,4 +1,4 @@
-import { AntennaError, type ErrorCode, type Problem } from "@antenna/sdk";
+import { AntennaError, type ErrorCode, type Problem } from "../error.js";
 
 /*
  * The control socket speaks lines of JSON, at most `longestLine` bytes each, one request after the other
@@ -6,7 +6,7 @@ import { AntennaError, type ErrorCode, type Problem } from "@antenna/sdk";
  *
  *   client: {"method":"explain","params":{…}}            the request
  *           {"data":"<base64>"} … {"end":true}           its body, if the request says "body":true
- *   daemon: {"data":"<text>"} …                          the answer's text, piece by piece, if it is a stream
+ *   server: {"data":"<text>"} …                          the answer's text, piece by piece, if it is a stream
  *           {"result":…}  or  {"error":{…}}              the end of the answer
  */
 
@@ -18,8 +18,6 @@ export const longestAnswer = 256 * 1024 * 1024;
 export const pieceBytes = 32 * 1024;
 /** Bytes of a whole request body: the largest policy document. */
 export const largestBody = 32 * 1024 * 1024;
-
-export const socketName = "antenna.sock";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 

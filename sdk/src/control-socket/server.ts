@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { chmod, unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
-import { AntennaError, type Logger } from "@antenna/sdk";
+import { AntennaError } from "../error.js";
+import type { Logger } from "../ports.js";
 import {
   encodeError,
   LineSplitter,

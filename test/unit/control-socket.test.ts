@@ -6,19 +6,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ask } from "@antenna/daemon/internal/control/client.js";
+import { AntennaError } from "@antenna/sdk";
+import { UnansweredError } from "@antenna/sdk/control-socket";
+import { ask } from "@antenna/sdk/internal/control-socket/client.js";
 import {
   LineSplitter,
   longestLine,
   ProtocolError,
   parseAnswer,
   parseRequest,
-} from "@antenna/daemon/internal/control/protocol.js";
-import { type ControlHandler, ControlServer } from "@antenna/daemon/internal/control/server.js";
-import { NoDaemonError } from "@antenna/daemon/internal/exit-code.js";
-import { AntennaError } from "@antenna/sdk";
+} from "@antenna/sdk/internal/control-socket/protocol.js";
+import { type ControlHandler, ControlServer } from "@antenna/sdk/internal/control-socket/server.js";
 import fc from "fast-check";
 
+const whoAnswers = { name: "daemon", start: "start one" };
 const seed = Number(process.env.ANTENNA_SEED ?? Date.now() % 2 ** 31);
 console.log(`seed ${seed}`);
 
@@ -89,7 +90,12 @@ describe("lines", () => {
 describe("the control socket", () => {
   test("answers, and names what the request asked", async () => {
     await using server = await serve(async ({ method, params }) => ({ method, params }));
-    const answer = await ask({ path: server.path, method: "explain", params: { port: 80 } });
+    const answer = await ask({
+      server: whoAnswers,
+      path: server.path,
+      method: "explain",
+      params: { port: 80 },
+    });
     assert.deepEqual(answer, { method: "explain", params: { port: 80 } });
   });
 
@@ -108,7 +114,10 @@ describe("the control socket", () => {
       yield Buffer.from("mode:");
       throw new Error("EIO: i/o error, read");
     }
-    await assert.rejects(ask({ path: server.path, method: "policy-preview", body: torn() }), /EIO/);
+    await assert.rejects(
+      ask({ server: whoAnswers, path: server.path, method: "policy-preview", body: torn() }),
+      /EIO/,
+    );
   });
 
   test("an error crosses with everything that was said about it", async () => {
@@ -122,7 +131,7 @@ describe("the control socket", () => {
     await using server = await serve(async () => {
       throw error;
     });
-    await assert.rejects(ask({ path: server.path, method: "x" }), (reason) => {
+    await assert.rejects(ask({ server: whoAnswers, path: server.path, method: "x" }), (reason) => {
       assert.ok(reason instanceof AntennaError);
       assert.deepEqual(
         [reason.code, reason.operation, reason.message, reason.detail, reason.problems],
@@ -139,14 +148,14 @@ describe("the control socket", () => {
       return Buffer.concat(chunks).toString("hex");
     });
     const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, index) => (index * 7) % 256));
-    const answer = await ask({ path: server.path, method: "x", body: chunked(bytes) });
+    const answer = await ask({ server: whoAnswers, path: server.path, method: "x", body: chunked(bytes) });
     assert.equal(answer, bytes.toString("hex"));
   });
 
   test("a body that the handler leaves unread does not disturb its answer", async () => {
     await using server = await serve(async () => "refused early");
     assert.equal(
-      await ask({ path: server.path, method: "x", body: chunked(Buffer.alloc(500_000)) }),
+      await ask({ server: whoAnswers, path: server.path, method: "x", body: chunked(Buffer.alloc(500_000)) }),
       "refused early",
     );
   });
@@ -164,6 +173,7 @@ describe("the control socket", () => {
     let read = 0;
     let ahead = 0;
     await ask({
+      server: whoAnswers,
       path: server.path,
       method: "x",
       onText: async (text) => {
@@ -176,15 +186,18 @@ describe("the control socket", () => {
     assert.ok(ahead < 3_000_000, `${ahead} characters were held`);
   });
 
-  test("nobody there: NoDaemonError", async () => {
-    await assert.rejects(ask({ path: join(directory, "nobody.sock"), method: "x" }), NoDaemonError);
+  test("nobody there: UnansweredError", async () => {
+    await assert.rejects(
+      ask({ server: whoAnswers, path: join(directory, "nobody.sock"), method: "x" }),
+      UnansweredError,
+    );
   });
 
-  test("a daemon that dies before it answers: NoDaemonError", async () => {
+  test("a daemon that dies before it answers: UnansweredError", async () => {
     await using server = await serve((call) => once(call.signal, "abort"));
-    const asked = ask({ path: server.path, method: "x" });
+    const asked = ask({ server: whoAnswers, path: server.path, method: "x" });
     await Promise.all([
-      assert.rejects(asked, (reason) => reason instanceof NoDaemonError || reason instanceof AntennaError),
+      assert.rejects(asked, (reason) => reason instanceof UnansweredError || reason instanceof AntennaError),
       sleep(50).then(() => server[Symbol.asyncDispose]()),
     ]);
   });
@@ -194,13 +207,13 @@ describe("the control socket", () => {
     const clients = await Promise.all(Array.from({ length: 16 }, () => open(server.path)));
     await sleep(50);
     await assert.rejects(
-      ask({ path: server.path, method: "x" }),
+      ask({ server: whoAnswers, path: server.path, method: "x" }),
       (reason) => reason instanceof AntennaError && reason.code === "busy",
     );
     for (const client of clients) assert.match(await talk(client, '{"method":"x"}\n'), /served/);
     clients[0]?.destroy();
     await sleep(50);
-    assert.equal(await ask({ path: server.path, method: "x" }), "served");
+    assert.equal(await ask({ server: whoAnswers, path: server.path, method: "x" }), "served");
     for (const client of clients) client.destroy();
   });
 
@@ -228,7 +241,7 @@ describe("the control socket", () => {
       const closed = once(client, "close");
       assert.match(await talk(client, bytes), /"error"/);
       await closed;
-      assert.equal(await ask({ path: server.path, method: "x" }), "served");
+      assert.equal(await ask({ server: whoAnswers, path: server.path, method: "x" }), "served");
     });
   }
 
@@ -246,7 +259,7 @@ describe("the control socket", () => {
         }),
       );
     }
-    assert.equal(await ask({ path: server.path, method: "x" }), "served");
+    assert.equal(await ask({ server: whoAnswers, path: server.path, method: "x" }), "served");
   });
 });
 

@@ -1,4 +1,5 @@
-import { AntennaError } from "@antenna/sdk";
+import { UnansweredError } from "../control-socket/unanswered-error.js";
+import { AntennaError } from "../error.js";
 
 /** What the process tells its caller; the numbers are a contract with scripts. */
 export const exitCode = {
@@ -6,7 +7,7 @@ export const exitCode = {
   failed: 1,
   usage: 2,
   inputRefused: 3,
-  noDaemon: 4,
+  unanswered: 4,
   notPermitted: 5,
 } as const;
 export type ExitCode = (typeof exitCode)[keyof typeof exitCode];
@@ -16,14 +17,9 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Nobody answers on the control socket: exit code 4. */
-export class NoDaemonError extends Error {
-  override readonly name = "NoDaemonError";
-}
-
 export function exitCodeOf(reason: unknown): ExitCode {
   if (reason instanceof UsageError) return exitCode.usage;
-  if (reason instanceof NoDaemonError) return exitCode.noDaemon;
+  if (reason instanceof UnansweredError) return exitCode.unanswered;
   if (!(reason instanceof AntennaError)) return exitCode.failed;
   switch (reason.code) {
     case "input-refused":

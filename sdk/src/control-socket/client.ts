@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { AntennaError } from "@antenna/sdk";
-import { NoDaemonError } from "../exit-code.js";
+import { AntennaError } from "../error.js";
 import {
   decodeError,
   LineSplitter,
@@ -10,10 +9,13 @@ import {
   parseAnswer,
   pieceBytes,
 } from "./protocol.js";
+import { UnansweredError } from "./unanswered-error.js";
 
 export interface AskOptions {
   /** The control socket. */
   readonly path: string;
+  /** Who should answer, and how to start it, for people: `daemon`, "start one with `antenna run`". */
+  readonly server: { readonly name: string; readonly start: string };
   readonly method: string;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly body?: AsyncIterable<Uint8Array>;
@@ -25,8 +27,8 @@ export interface AskOptions {
 }
 
 /**
- * One request to the daemon and its answer. Rejects with NoDaemonError when nobody listens, with `not-permitted` when
- * the socket may not be opened, and with the daemon's own error.
+ * One request and its answer. Rejects with UnansweredError when nobody listens, with `not-permitted` when
+ * the socket may not be opened, and with the server's own error.
  */
 export async function ask(options: AskOptions): Promise<unknown> {
   const socket = await open(options);
@@ -53,29 +55,27 @@ async function open(options: AskOptions): Promise<Socket> {
   try {
     await once(socket, "connect");
   } catch (reason) {
-    throw explainRefusal(reason, options.path);
+    throw explainRefusal(reason, options);
   }
   return socket;
 }
 
-function explainRefusal(reason: unknown, path: string): Error {
+function explainRefusal(reason: unknown, { path, server }: AskOptions): Error {
   const code = reason instanceof Error && "code" in reason ? reason.code : undefined;
   const words = reason instanceof Error ? reason.message : String(reason);
   if (code === "EACCES" || code === "EPERM") {
     return new AntennaError({
       code: "not-permitted",
       operation: `connect to ${path}`,
-      message: "the control socket belongs to the daemon's user; run this command as that user, or as root",
+      message: `the control socket belongs to the ${server.name}'s user; run this command as that user, or as root`,
       detail: words,
       cause: reason,
     });
   }
   if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR") {
-    return new NoDaemonError(
-      `no daemon answers on ${path}; start one with \`antenna run\`, or name its --state-dir`,
-    );
+    return new UnansweredError(`no ${server.name} answers on ${path}; ${server.start}`);
   }
-  return new NoDaemonError(`no daemon answers on ${path} (${words})`);
+  return new UnansweredError(`no ${server.name} answers on ${path} (${words})`);
 }
 
 async function send(socket: Socket, options: AskOptions): Promise<void> {
@@ -102,7 +102,9 @@ async function receive(socket: Socket, options: AskOptions): Promise<unknown> {
   const patienceMs = options.patienceMs ?? 60_000;
   socket.setTimeout(patienceMs, () => {
     socket.destroy(
-      new NoDaemonError(`the daemon on ${options.path} said nothing for ${patienceMs / 1_000} s`),
+      new UnansweredError(
+        `the ${options.server.name} on ${options.path} said nothing for ${patienceMs / 1_000} s`,
+      ),
     );
   });
   try {
@@ -116,11 +118,11 @@ async function receive(socket: Socket, options: AskOptions): Promise<unknown> {
       }
     }
   } catch (reason) {
-    if (reason instanceof AntennaError || reason instanceof NoDaemonError) throw reason;
-    if (isConnectionLoss(reason)) throw gone(options.path);
+    if (reason instanceof AntennaError || reason instanceof UnansweredError) throw reason;
+    if (isConnectionLoss(reason)) throw gone(options);
     throw reason;
   }
-  throw gone(options.path);
+  throw gone(options);
 }
 
 function isConnectionLoss(reason: unknown): boolean {
@@ -129,6 +131,8 @@ function isConnectionLoss(reason: unknown): boolean {
   );
 }
 
-function gone(path: string): NoDaemonError {
-  return new NoDaemonError(`the daemon on ${path} closed the connection before it answered; see its log`);
+function gone({ path, server }: AskOptions): UnansweredError {
+  return new UnansweredError(
+    `the ${server.name} on ${path} closed the connection before it answered; see its log`,
+  );
 }

@@ -7,6 +7,8 @@ export interface Option {
   readonly type: "boolean" | "string";
   /** What stands for its value in the help: `FILE`. Only for `string`. */
   readonly value?: string;
+  /** May be given several times. Only for `string`. */
+  readonly repeats?: boolean;
   readonly about: string;
 }
 
@@ -14,12 +16,16 @@ export interface Positional {
   readonly name: string;
   readonly about: string;
   readonly required: boolean;
+  /** One or more of it; the last one only. */
+  readonly repeats?: boolean;
 }
 
 /** What was written on the command line, checked against the command's table. */
 export interface Invocation {
   /** The value of a string option; null if it was not given. */
   text(name: string): string | null;
+  /** The values of a string option that repeats, as given. */
+  texts(name: string): readonly string[];
   /** Whether a boolean option was given. */
   has(name: string): boolean;
   readonly positionals: readonly string[];
@@ -30,7 +36,7 @@ export interface Invocation {
 }
 
 export interface Command {
-  /** As typed after `antenna`: `policy check`. */
+  /** As typed after the program: `policy check`. */
   readonly name: string;
   /** One line. */
   readonly summary: string;
@@ -44,26 +50,8 @@ export interface Command {
   run(invocation: Invocation): Promise<number>;
 }
 
-/** Options that several commands share, with one meaning. */
-export const stateDirOption: Option = {
-  type: "string",
-  value: "DIR",
-  about: "the daemon's state directory (default /var/lib/antenna)",
-};
-export const configOption: Option = {
-  type: "string",
-  value: "FILE",
-  about: "configuration (default /etc/antenna/antenna.yaml, if it exists)",
-};
-export const jsonOption: Option = { type: "boolean", about: "one JSON document on stdout, nothing else" };
-export const workloadOption: Option = {
-  type: "string",
-  value: "ID|NAME",
-  about: "an enforcement point by id or name (default: the host)",
-};
-
 export interface ParsedArguments {
-  readonly values: Readonly<Record<string, string | boolean>>;
+  readonly values: Readonly<Record<string, string | boolean | readonly string[]>>;
   readonly positionals: readonly string[];
 }
 
@@ -80,14 +68,24 @@ export function parseArguments(command: Command, argv: readonly string[]): Parse
     throw new UsageError(reason instanceof Error ? reason.message.split(/[.\n]/)[0] : String(reason));
   }
   const values = Object.fromEntries(
-    Object.entries(parsed.values).map(([name, value]) => [name, single(name, value)] as const),
+    Object.entries(parsed.values).map(
+      ([name, value]) => [name, readValue(name, command.options[name], value)] as const,
+    ),
   );
   if (values.help !== true) checkPositionals(command, parsed.positionals);
   return { values, positionals: parsed.positionals };
 }
 
-function single(name: string, value: unknown): string | boolean {
+function readValue(
+  name: string,
+  option: Option | undefined,
+  value: unknown,
+): string | boolean | readonly string[] {
   const given: unknown[] = Array.isArray(value) ? value : [value];
+  if (option?.repeats === true) {
+    if (given.includes("")) throw new UsageError(`--${name} is empty`);
+    return given.filter((item) => typeof item === "string");
+  }
   if (given.length > 1 && typeof given[0] === "string")
     throw new UsageError(`--${name} is given ${given.length} times`);
   const [first] = given;
@@ -99,5 +97,6 @@ function checkPositionals(command: Command, given: readonly string[]): void {
   const missing = command.positionals[given.length];
   if (missing?.required === true) throw new UsageError(`${missing.name} is missing: ${missing.about}`);
   const extra = given[command.positionals.length];
+  if (command.positionals.at(-1)?.repeats === true) return;
   if (extra !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(extra)}`);
 }

@@ -1,0 +1,4 @@
+/** Nobody answers on the control socket: exit code 4. */
+export class UnansweredError extends Error {
+  override readonly name = "UnansweredError";
+}
