@@ -1,5 +1,6 @@
+import { isIP } from "node:net";
 import type { EssentialFacts } from "./evaluate/essentials.js";
-import type { Clock, Logger, PacketFilterProvider } from "./ports.js";
+import type { Clock, ContextSource, ControllerLink, Logger, PacketFilterProvider } from "./ports.js";
 import { defaultMaxMembers } from "./program/compile.js";
 import { silentLogger } from "./reconcile/silent-logger.js";
 import { systemClock } from "./reconcile/system-clock.js";
@@ -8,9 +9,20 @@ import { systemClock } from "./reconcile/system-clock.js";
 export interface AgentOptions {
   /** Opens the packet filter; `linuxHost()` of `@antenna/linux` brings one. */
   readonly packetFilter: PacketFilterProvider;
+  /** The way to the controller; `grpcLink` brings one. Owned by the agent: closed with it. Default: none. */
+  readonly link?: ControllerLink;
+  /** What tells who this workload is; `hostContext()` of `@antenna/host` brings one. Owned by the agent. Default: none. */
+  readonly context?: readonly ContextSource[];
+  /** What has to work under a new policy, before it counts as good. */
+  readonly commitConfirm?: {
+    /** Default 15,000. */
+    readonly windowMs?: number;
+    /** Connections that must work, beside the one to the controller; tried from the agent's own namespace. Default: none. */
+    readonly canaries?: readonly Canary[];
+  };
   /** The directory where the last known good policy is kept; made if missing, mode 0700. Default `/var/lib/antenna`. */
   readonly stateDir?: string;
-  /** Who this host is, in every document and event. Default `host`. */
+  /** Who this host is, in every document and event. Default: as the link says, `host` without one. */
   readonly workload?: string;
   /** Path of the network namespace to enforce in (`/run/netns/web1`); null: the caller's own. Default null. */
   readonly namespace?: string | null;
@@ -55,11 +67,24 @@ export interface AgentOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A connection that must work under a new policy. */
+export interface Canary {
+  readonly direction: "out";
+  /** An IPv4 or IPv6 address. */
+  readonly peer: string;
+  readonly protocol: "tcp";
+  readonly port: number;
+}
+
 /** Options with every default filled in. */
 export interface ResolvedAgentOptions {
   readonly packetFilter: PacketFilterProvider;
+  readonly link: ControllerLink | null;
+  readonly context: readonly ContextSource[];
+  readonly commitConfirm: { readonly windowMs: number; readonly canaries: readonly Canary[] };
   readonly stateDir: string;
-  readonly workload: string;
+  /** null: as the link says. */
+  readonly workload: string | null;
   readonly namespace: string | null;
   readonly settleMs: number;
   readonly onAllow: "return" | "accept";
@@ -81,8 +106,14 @@ export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions
   const { kernel = {} } = options;
   const resolved: ResolvedAgentOptions = {
     packetFilter: options.packetFilter,
+    link: options.link ?? null,
+    context: options.context ?? [],
+    commitConfirm: {
+      windowMs: options.commitConfirm?.windowMs ?? 15_000,
+      canaries: options.commitConfirm?.canaries ?? [],
+    },
     stateDir: options.stateDir ?? "/var/lib/antenna",
-    workload: options.workload ?? "host",
+    workload: options.workload ?? null,
     namespace: options.namespace ?? null,
     settleMs: options.settleMs ?? 30_000,
     onAllow: options.onAllow ?? "return",
@@ -109,6 +140,18 @@ export function resolveAgentOptions(options: AgentOptions): ResolvedAgentOptions
     nflogGroup <= 65_535, "kernel.nflogGroup must be 1 to 65535");
   require(Number.isInteger(nflogRate) &&
     nflogRate >= 20, "kernel.nflogRate must be 20 or more packets a second");
+  const { windowMs, canaries } = resolved.commitConfirm;
+  require(Number.isFinite(windowMs) && windowMs > 0, "commitConfirm.windowMs must be more than 0");
+  for (const { direction, peer, protocol, port } of canaries) {
+    require(direction === "out" && protocol === "tcp", "a canary is an out connection of tcp");
+    require(isIP(peer) !== 0, `commitConfirm.canaries: ${peer} is not an address`);
+    require(Number.isInteger(port) &&
+      port >= 1 &&
+      port <= 65_535, `commitConfirm.canaries: ${port} is not a port`);
+  }
+  require(canaries.length === 0 ||
+    resolved.namespace ===
+      null, "canaries are tried from the agent's own namespace; start it inside the other one");
   for (const [name, amount] of Object.entries(options.budget ?? {})) {
     require(Number.isFinite(amount) && amount > 0, `budget.${name} must be more than 0`);
   }

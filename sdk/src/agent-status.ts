@@ -1,5 +1,5 @@
 import type { EnforcementMode, VisibilityLevel } from "./policy/model.js";
-import type { Difference, FilterDescription } from "./ports.js";
+import type { Difference, FilterDescription, LinkStatus } from "./ports.js";
 import type { StandingProblem } from "./reconcile/problem-board.js";
 import type { SyncState } from "./reconcile/sync-state.js";
 
@@ -18,6 +18,7 @@ export interface AgentStatus {
   readonly state: SyncState;
   readonly points: readonly PointStatus[];
   readonly drift: DriftStatus;
+  readonly link: Omit<LinkStatus, "problems">;
   readonly problems: readonly StandingProblem[];
 }
 

@@ -3,16 +3,20 @@ import type { ApplyResult, ExplainQuestion, Explanation, PolicyInput, PreviewRep
 import type { AgentEventName, AgentEvents } from "./agent-events.js";
 import { type AgentOptions, type ResolvedAgentOptions, resolveAgentOptions } from "./agent-options.js";
 import type { AgentStatus, VerifyReport } from "./agent-status.js";
+import type { WorkloadContext } from "./context/workload-context.js";
 import { AntennaError } from "./error.js";
 import type { EssentialFacts } from "./evaluate/essentials.js";
+import { LinkedHost } from "./linked-host.js";
 import { EnforcementPoint } from "./points/enforcement-point.js";
 import type { PolicyDelta } from "./policy/delta.js";
 import type { Policy } from "./policy/model.js";
 import { parsePolicy } from "./policy/parse.js";
 import { readPolicyStream } from "./policy/policy-file.js";
-import type { CallOptions, Logger, Removal } from "./ports.js";
+import { formatVersion } from "./policy/version.js";
+import type { CallOptions, ControllerLink, LinkStatus, Logger, Removal } from "./ports.js";
 import { abortable } from "./reconcile/abortable.js";
-import { PolicyStore } from "./reconcile/policy-store.js";
+import { type OpenedStore, PolicyStore } from "./reconcile/policy-store.js";
+import type { StandingProblem } from "./reconcile/problem-board.js";
 import { DirectoryFiles } from "./reconcile/store-files.js";
 
 /**
@@ -35,12 +39,17 @@ export interface Agent extends AsyncDisposable {
     options?: CallOptions & { readonly examples?: number },
   ): Promise<PreviewReport>;
   status(): AgentStatus;
+  /** What the controller is told of this workload; null: not gathered yet, or no source was given. */
+  context(): WorkloadContext | null;
   /** The policy accepted last; null before any. */
   policy(): Policy | null;
   explain(question: ExplainQuestion): Explanation;
   /** Compares the kernel with what was written, member by member; repairs what differs and reports it. */
   verify(options?: CallOptions): Promise<VerifyReport>;
-  /** Replaces the essentials (resolvers changed, the controller's name resolves elsewhere); resolves when in force. */
+  /**
+   * Replaces the essentials (resolvers, what the operator lists); resolves when they pass: in force, or nothing is dropped
+   * yet. The controller of the link comes on top by itself.
+   */
   setEssentials(facts: EssentialFacts, options?: CallOptions): Promise<void>;
   /** Takes the rules out until `resume`, across restarts. */
   suspend(options?: CallOptions): Promise<void>;
@@ -64,7 +73,10 @@ export interface Agent extends AsyncDisposable {
 export async function createAgent(options: AgentOptions): Promise<Agent> {
   const resolved = resolveAgentOptions(options);
   if (resolved.signal?.aborted === true) throw ended("aborted");
-  const stored = await PolicyStore.open(new DirectoryFiles(join(resolved.stateDir, "policy")));
+  const stored = vouched(
+    await PolicyStore.open(new DirectoryFiles(join(resolved.stateDir, "policy"))),
+    resolved,
+  );
   try {
     const filter = await resolved.packetFilter.open({
       namespace: resolved.namespace,
@@ -79,6 +91,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const listeners = new Listeners(resolved.logger);
     const host = new EnforcementPoint({
       ...resolved,
+      workload: () => resolved.workload ?? resolved.link?.workload ?? "host",
       name: "host",
       filter,
       stored,
@@ -92,9 +105,28 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
+const noLink: LinkStatus = { state: "none", controller: null, lastSync: null, problems: [] };
+
+/**
+ * A stored policy that nobody trusted vouches for is not enforced: what stands in the kernel stays until a good one comes.
+ * A host that is not paired trusts nobody, and knows nothing better than what is stored: whoever could take its identity
+ * away could put another in its place.
+ */
+function vouched(opened: OpenedStore, { link }: ResolvedAgentOptions): OpenedStore {
+  const { policy, digest, proof } = opened.state;
+  if (link === null || link.workload === null) return opened;
+  if (policy === null || policy.version === null || digest === null) return opened;
+  if (link.vouches(policy.version, digest, proof ?? null)) return opened;
+  const words = `the stored policy ${formatVersion(policy.version)} does not come from this host's controller and is not enforced`;
+  const { proof: _, ...rest } = opened.state;
+  return { ...opened, state: { ...rest, policy: null, digest: null }, damage: [...opened.damage, words] };
+}
+
 class RunningAgent implements Agent {
   readonly #host: EnforcementPoint;
   readonly #listeners: Listeners;
+  readonly #link: ControllerLink | null;
+  readonly #linked: LinkedHost;
   readonly #abort = new AbortController();
   readonly #ends: AbortSignal | null;
   readonly #onEnd = (): void => void this.close();
@@ -103,6 +135,17 @@ class RunningAgent implements Agent {
   constructor(options: ResolvedAgentOptions, host: EnforcementPoint, listeners: Listeners) {
     this.#host = host;
     this.#listeners = listeners;
+    this.#link = options.link;
+    this.#linked = new LinkedHost({
+      ...options,
+      host,
+      sources: options.context,
+      signal: this.#abort.signal,
+      on: (event, listener) => this.on(event, listener),
+    });
+    this.#linked.start().catch((error: unknown) => {
+      options.logger.error({ error }, "the link to the controller could not be started");
+    });
     this.#ends = options.signal;
     this.#ends?.addEventListener("abort", this.#onEnd, { once: true });
     if (this.#ends?.aborted === true) this.#onEnd();
@@ -130,6 +173,7 @@ class RunningAgent implements Agent {
   status(): AgentStatus {
     const point = this.#host.status();
     const policy = this.#host.policy;
+    const { problems, ...link } = this.#link?.status() ?? noLink;
     return {
       workload: point.workload,
       mode: point.mode,
@@ -140,12 +184,17 @@ class RunningAgent implements Agent {
       state: point.state,
       points: [point],
       drift: this.#host.drift,
-      problems: this.#host.problems,
+      link,
+      problems: oncePerCode([...this.#host.problems, ...problems]),
     };
   }
 
   policy(): Policy | null {
     return this.#host.policy;
+  }
+
+  context(): WorkloadContext | null {
+    return this.#linked.context();
   }
 
   explain(question: ExplainQuestion): Explanation {
@@ -165,7 +214,7 @@ class RunningAgent implements Agent {
 
   async setEssentials(facts: EssentialFacts, options: CallOptions = {}): Promise<void> {
     this.#open(options);
-    await this.#host.setEssentials(facts, options.signal);
+    await this.#linked.setEssentials(facts, options.signal);
   }
 
   async suspend(options: CallOptions = {}): Promise<void> {
@@ -202,6 +251,7 @@ class RunningAgent implements Agent {
   async #close(): Promise<void> {
     this.#ends?.removeEventListener("abort", this.#onEnd);
     this.#abort.abort();
+    await this.#linked[Symbol.asyncDispose]();
     await this.#host.close();
   }
 
@@ -258,6 +308,11 @@ class Listeners {
       }
     }
   }
+}
+
+/** The first of each code: the point's own words come before the link's. */
+function oncePerCode(problems: readonly StandingProblem[]): readonly StandingProblem[] {
+  return [...new Map(problems.toReversed().map((problem) => [problem.code, problem])).values()].toReversed();
 }
 
 function ended(code: "closed" | "aborted"): AntennaError {

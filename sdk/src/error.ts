@@ -10,6 +10,9 @@
  * - `kernel-refused`: the kernel or a kernel tool refused a write; `detail` holds its exact words.
  * - `storage`: the state directory could not be read or written.
  * - `corrupt`: stored state fails its checksum.
+ * - `unreachable`: nobody answers at the controller's address, or the name has none, or the answer broke off.
+ * - `untrusted`: whoever answers there does not prove to be the controller; nothing was said to it.
+ * - `denied`: the controller answers and does not let this host in; the message has its reason.
  * - `aborted`: the caller's signal was aborted.
  * - `closed`: the object was used after `close()`.
  * - `internal`: a broken invariant; a bug worth a report.
@@ -24,6 +27,9 @@ export type ErrorCode =
   | "kernel-refused"
   | "storage"
   | "corrupt"
+  | "unreachable"
+  | "untrusted"
+  | "denied"
   | "aborted"
   | "closed"
   | "internal";

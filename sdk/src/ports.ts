@@ -1,5 +1,13 @@
-import type { Address, Family } from "./policy/model.js";
-import type { Command, Installed } from "./reconcile/command.js";
+import type { PreviewReport } from "./agent-calls.js";
+import type { ContextFacts, WorkloadContext } from "./context/workload-context.js";
+import type { AddressSet } from "./policy/address-set.js";
+import type { PolicyDelta } from "./policy/delta.js";
+import type { Address, EnforcementMode, Family, Policy, Version } from "./policy/model.js";
+import type { ProgramSet } from "./program/program.js";
+import type { SetChange } from "./program/set-change.js";
+import type { Command, Installed, SetInstance } from "./reconcile/command.js";
+import type { StandingProblem } from "./reconcile/problem-board.js";
+import type { SyncState } from "./reconcile/sync-state.js";
 
 export interface CallOptions {
   /** Aborting rejects the call with code `aborted`; what was already written stays written. */
@@ -59,6 +67,8 @@ export interface FilterDescription {
     readonly countsMs: number;
     readonly membersMs: number;
   };
+  /** What no policy needs any more and the kernel keeps all the same, since somebody else's rule refers to it. */
+  readonly leftovers?: Removal["residues"];
 }
 
 /** Something of ours that was taken out, or that stays with a reason. */
@@ -86,6 +96,12 @@ export interface PacketFilter extends AsyncDisposable {
   execute(commands: readonly Command[], options?: CallOptions): Promise<void>;
   /** Compares the kernel with `installed`; an empty list is proof. Reads only. */
   verify(installed: Installed, scope: VerifyScope, options?: CallOptions): Promise<readonly Difference[]>;
+  /**
+   * What to add to a set and to delete from it, so that it holds exactly `content`; both are empty when it does. null:
+   * that cannot be told (the set is gone, was made otherwise than ours, or more than a thousand members differ), so it is
+   * to be replaced. Reads only.
+   */
+  correction(instance: SetInstance, content: ProgramSet, options?: CallOptions): Promise<SetChange | null>;
   /** Destroys set instances of ours that `installed` does not name (leftovers of a crash). */
   sweep(installed: Installed | null, options?: CallOptions): Promise<void>;
   /** From now on watches what `installed` says; replaces an earlier watch. null: stops. */
@@ -174,4 +190,106 @@ export interface PacketFilterOptions {
   readonly nflogRate: number;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+/** Tells who the workload is. Sources never delay enforcement: they start after the policy is in force. */
+export interface ContextSource extends AsyncDisposable {
+  /** For people: `host`, `cloud`, `docker`. */
+  readonly name: string;
+  /**
+   * Begins; calls `onFacts` with what is known so far, and again with whatever part changes, until disposed. Bounded, and
+   * follows by notification where the system offers one. What can't be read is left out and logged, never invented.
+   */
+  start(onFacts: (facts: ContextFacts) => void, options: ContextSourceOptions): void;
+}
+
+export interface ContextSourceOptions {
+  /** Path of the network namespace whose addresses and services are meant; null: the own one. */
+  readonly namespace: string | null;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A number in [0, 1), for jitter. */
+  readonly random: () => number;
+}
+
+/** How the link to the controller stands. `refused`: it answers and does not let us in; `revoked`: the identity ended. */
+export interface LinkStatus {
+  readonly state: "none" | "connecting" | "connected" | "refused" | "revoked";
+  /** HOST:PORT as configured; null: there is no controller. */
+  readonly controller: string | null;
+  /** Wall clock, ISO 8601: when a session last stood; null: never. */
+  readonly lastSync: string | null;
+  /** What stands in the way, as problems of `status` (`link-down`, `clock-skew`, …). */
+  readonly problems: readonly StandingProblem[];
+}
+
+/** How enforcement stands, for the controller. */
+export interface EnforcementReport {
+  readonly state: SyncState;
+  readonly mode: EnforcementMode | null;
+  /** In force and confirmed. */
+  readonly applied: { readonly version: Version; readonly digest: string } | null;
+  /** The highest version ever accepted. */
+  readonly floor: Version | null;
+  readonly problems: readonly StandingProblem[];
+  /** The outcome of the last offer that was refused, rolled back or interrupted; null: none. */
+  readonly refused: OfferOutcome | null;
+}
+
+export interface OfferOutcome {
+  readonly version: Version;
+  readonly result: "refused" | "rolled-back" | "interrupted";
+  /** Every problem, one a line. */
+  readonly reason: string;
+}
+
+/** A policy that came over the link; the link has checked who it is from, nobody yet what it says. */
+export interface PolicyOffer {
+  readonly policy: Policy | PolicyDelta;
+  readonly version: Version;
+  /** Of the policy that results. */
+  readonly digest: string;
+  /** Opaque to the agent: stored with the policy, and shown to `vouches` at the next start. */
+  readonly proof: Uint8Array;
+  /** True: in force on trial until confirmed (commit-confirm). */
+  readonly probation: boolean;
+}
+
+/** The agent, as its link sees it. Nothing here throws; what rejects is told to the controller by the link. */
+export interface LinkedAgent {
+  report(): EnforcementReport;
+  /** null: not gathered yet. */
+  context(): WorkloadContext | null;
+  /** The newest policy accepted, to which deltas apply: in force, or on its way there. */
+  policy(): Policy | null;
+  /** Before a connection: these addresses are let through as essentials. Resolves when the kernel has them. */
+  reach(addresses: AddressSet, port: number): Promise<void>;
+  /**
+   * Takes an offer: resolves when it is in force and, on probation, confirmed or rolled back; rejects with AntennaError
+   * (`input-refused` with path `base`: ask for the whole policy). A newer offer replaces one that waits.
+   */
+  offer(offer: PolicyOffer): Promise<void>;
+  preview(policy: Policy, examples: number): Promise<PreviewReport>;
+}
+
+/**
+ * The way to the controller: context and status go up, the workload's own policy comes down. It outlives every outage, and
+ * enforcement never waits for it.
+ */
+export interface ControllerLink extends AsyncDisposable {
+  /** Id given at pairing; null before. */
+  readonly workload: string | null;
+  status(): LinkStatus;
+  /** Begins to connect, and keeps at it with jittered backoff (30 s at most) until disposed. Called once. */
+  open(agent: LinkedAgent, options: { readonly clock: Clock; readonly logger: Logger }): void;
+  /** What `context()` or `report()` gives has changed: told when there is room, the newest only. */
+  changed(what: "context" | "report"): void;
+  /** An event for operators; bounded, dropped (and counted in the log) when the controller is away for long. */
+  tell(event: { readonly type: string; readonly time: Date; readonly message: string }): void;
+  /** Is this stored policy from a controller that this link trusts? Offline, without waiting. */
+  vouches(version: Version, digest: string, proof: Uint8Array | null): boolean;
+  /** Opens a connection of its own to the controller and resolves once the controller has answered on it (commit-confirm). */
+  probe(options?: CallOptions): Promise<void>;
+  /** Calls at each change of `status()` until disposed. */
+  onStatus(listener: (status: LinkStatus) => void): Disposable;
 }

@@ -5,6 +5,10 @@ import { createRig, during, flow, packet, type Rig, until, webPolicy } from "./r
 
 const verdict = (rig: Rig, from: string, port = 80): string => rig.kernel.decide(packet(from, port)).verdict;
 
+function settling(agent: Agent): Promise<void> {
+  return until(() => agent.status().state === "settling", "settling");
+}
+
 function addTo(
   agent: Agent,
   name: string,
@@ -112,6 +116,55 @@ describe("applying", () => {
     const again = await rig.start();
     await assert.rejects(again.apply(webPolicy(["10.0.0.5"], { version: 8 })), { code: "version-refused" });
     assert.equal((await again.apply(webPolicy(["10.0.0.5"]))).version, "1.10");
+  });
+
+  test("a version counts from its acceptance on: it holds after a kill before it came into force", async () => {
+    await using rig = await createRig();
+    const agent = await rig.start({ settleMs: 30_000 });
+    agent.apply(webPolicy(["10.0.0.2"], { version: 9 })).catch(() => {});
+    await settling(agent);
+    await agent.close();
+    const again = await rig.start({ settleMs: 0 });
+    assert.equal(again.status().policyVersion, null, "it never was in force");
+    await assert.rejects(again.apply(webPolicy(["10.0.0.2"], { version: 8 })), { code: "version-refused" });
+    await assert.rejects(again.apply(webPolicy(["10.0.0.3"], { version: 9 })), { code: "version-refused" });
+    assert.equal((await again.apply(webPolicy(["10.0.0.2"], { version: 9 }))).version, "1.9");
+    assert.equal((await again.apply(webPolicy(["10.0.0.4"]))).version, "1.10");
+  });
+
+  test("a policy that the kernel refused may be offered again in the next life, and nothing below it", async () => {
+    await using rig = await createRig();
+    const agent = await rig.start();
+    await agent.apply(webPolicy(["10.0.0.2"], { version: 3 }));
+    const next = webPolicy(["10.0.0.3"], { version: 5, reject: true });
+    rig.kernel.refuseWhen((command) => (command.kind === "switch-rules" ? "no" : null));
+    await assert.rejects(during(rig.clock, agent.apply(next), 100), { code: "kernel-refused" });
+    await agent.close();
+    rig.kernel.refuseWhen(null);
+    const again = await rig.start();
+    await until(() => again.status().state === "in-sync", "in-sync");
+    assert.equal(again.status().policyVersion, "1.3", "the last known good one is in force");
+    await assert.rejects(again.apply(webPolicy(["10.0.0.4"], { version: 4 })), { code: "version-refused" });
+    assert.equal((await again.apply(next)).version, "1.5");
+  });
+
+  test("the floor is not lowered by an older policy that comes into force after a newer one was accepted", async () => {
+    await using rig = await createRig();
+    const agent = await rig.start();
+    await agent.apply(webPolicy(["10.0.0.2"], { version: 1, reject: true }));
+    rig.kernel.refuseWhen((command) =>
+      command.kind === "switch-rules" && !command.installed.program.reject ? "no" : null,
+    );
+    let newer: Promise<unknown> | null = null;
+    rig.kernel.afterCommand = () => {
+      newer ??= agent.apply(webPolicy(["10.0.0.4"], { version: 9 })).catch(() => {});
+    };
+    await agent.apply(webPolicy(["10.0.0.2", "10.0.0.3"], { version: 7, reject: true }));
+    assert.ok(newer !== null);
+    await agent.close();
+    rig.kernel.refuseWhen(null);
+    const again = await rig.start();
+    await assert.rejects(again.apply(webPolicy(["10.0.0.5"], { version: 8 })), { code: "version-refused" });
   });
 
   test("closing rejects what waits, keeps the rules, and happens once", async () => {
@@ -262,6 +315,7 @@ describe("settling on a live host", () => {
     };
     const agent = await rig.start({ settleMs: 30_000 });
     const applied = agent.apply(webPolicy(["10.0.0.2", "10.0.0.3"]));
+    await settling(agent);
     await rig.clock.advance(29_000);
     assert.equal(agent.status().state, "settling");
     assert.equal(agent.status().points[0]?.settlesInMs, 1_000);
@@ -307,6 +361,7 @@ describe("settling on a live host", () => {
     await using rig = await createRig();
     const agent = await rig.start({ settleMs: 30_000 });
     const first = agent.apply(webPolicy(["10.0.0.2"]));
+    await settling(agent);
     await rig.clock.advance(20_000);
     const second = agent.apply(webPolicy(["10.0.0.3"]));
     await rig.clock.advance(9_000);
@@ -322,6 +377,7 @@ describe("settling on a live host", () => {
     const agent = await rig.start({ settleMs: 30_000 });
     const policy = webPolicy(["10.0.0.2"], { version: 1 });
     agent.apply(policy).catch(() => {});
+    await settling(agent);
     await rig.clock.advance(10_000);
     await agent.close();
     const written = rig.kernel.history.length;
@@ -331,6 +387,49 @@ describe("settling on a live host", () => {
     assert.equal(again.status().state, "settling");
     assert.equal(rig.kernel.history.length, written);
     assert.equal((await during(rig.clock, applied)).state, "in-sync");
+  });
+
+  test("killed while settling, and then given another policy: that one settles too", async () => {
+    await using rig = await createRig();
+    const agent = await rig.start({ settleMs: 30_000 });
+    agent.apply(webPolicy(["10.0.0.2"])).catch(() => {});
+    await settling(agent);
+    await rig.clock.advance(10_000);
+    await agent.close();
+    const silentAllowed = flow("10.0.0.3");
+    rig.kernel.connections.silent.push(silentAllowed);
+    const again = await rig.start({ settleMs: 30_000 });
+    const applied = again.apply(webPolicy(["10.0.0.3"], { reject: true }));
+    await settling(again);
+    await rig.clock.advance(25_000);
+    assert.equal(again.status().state, "settling");
+    assert.equal(verdict(rig, "10.0.0.66"), "potentially-blocked");
+    assert.equal((await during(rig.clock, applied)).state, "in-sync");
+    assert.equal(verdict(rig, "10.0.0.66"), "blocked");
+    assert.ok(rig.kernel.connections.get(silentAllowed.id) !== null, "silent connections are entered");
+    await again.close();
+
+    const settled = await rig.start({ settleMs: 30_000 });
+    await settled.apply(webPolicy(["10.0.0.4"], { reject: true }));
+    assert.equal(verdict(rig, "10.0.0.3"), "blocked", "what has settled once does not settle again");
+  });
+
+  test("killed in visibility before tracking settled: enforcement still waits; long after, it does not", async () => {
+    for (const [trackedMs, settles] of [
+      [5_000, true],
+      [31_000, false],
+    ] as const) {
+      await using rig = await createRig();
+      const agent = await rig.start({ settleMs: 30_000 });
+      await agent.apply(webPolicy(["10.0.0.2"], { mode: "visibility" }));
+      await rig.clock.advance(trackedMs);
+      await agent.close();
+      const again = await rig.start({ settleMs: 30_000 });
+      const applied = again.apply(webPolicy(["10.0.0.2"]));
+      await during(rig.clock, applied);
+      const states = rig.of("state").map(({ state }) => state);
+      assert.equal(states.includes("settling"), settles, `after ${trackedMs} ms`);
+    }
   });
 
   test("visibility does not settle; from there enforcement begins once tracking has run long enough", async () => {
@@ -421,7 +520,8 @@ describe("cutting", () => {
       await rig.clock.advance(100);
     };
     await during(rig.clock, agent.apply(webPolicy(["10.0.0.3"])), 0);
-    await during(rig.clock, Promise.all(pending), 0);
+    // More of them may come while these are waited for.
+    while (pending.length > 0) await during(rig.clock, Promise.all(pending.splice(0)), 0);
     assert.equal(connections.cutIds().length, 64);
     assert.equal(verdict(rig, "10.0.1.39"), "allowed");
   });

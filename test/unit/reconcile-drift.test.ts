@@ -53,16 +53,92 @@ describe("a foreign hand", () => {
     });
   }
 
-  test("a set is replaced by a new instance: no packet meets it half-filled", async () => {
+  const kindsOf = (rig: Rig, from: number): readonly string[] =>
+    rig.kernel.history.slice(from).map(({ kind }) => kind);
+
+  test("members are put right in place, the missing before the foreign, and no other packet sees it", async () => {
     await using rig = await createRig();
     const { name } = await enforced(rig);
+    const written = rig.kernel.history.length;
     const verdicts = new Set<string>();
     rig.kernel.afterCommand = () =>
       void verdicts.add(`${verdict(rig, "10.0.0.3")} ${verdict(rig, "10.0.0.99")}`);
     rig.kernel.swapEntry(name, "10.0.0.2", "10.0.0.66");
     await rig.clock.settle();
     assert.deepEqual([...verdicts], ["allowed blocked"]);
+    assert.deepEqual(kindsOf(rig, written), ["add-members", "delete-members"]);
+    assert.ok(rig.kernel.setNames.has(name));
+    assert.ok(isRight(rig));
+  });
+
+  test("a set that differs in too much is replaced by a new instance: no packet meets it half-filled", async () => {
+    await using rig = await createRig();
+    const { name } = await enforced(rig);
+    const written = rig.kernel.history.length;
+    const verdicts = new Set<string>();
+    rig.kernel.afterCommand = () =>
+      void verdicts.add(`${verdict(rig, "10.0.0.3")} ${verdict(rig, "10.0.0.99")}`);
+    rig.filter().notifies = false;
+    for (let foreign = 0; foreign < 1_001; foreign++)
+      rig.kernel.addEntry(name, `10.9.${foreign >> 8}.${foreign & 255}`);
+    rig.filter().notifies = true;
+    rig.kernel.swapEntry(name, "10.0.0.2", "10.0.0.66");
+    await rig.clock.settle();
+    assert.deepEqual([...verdicts], ["allowed blocked"]);
+    assert.deepEqual(kindsOf(rig, written).slice(0, 3), ["create-set", "switch-rules", "switch-rules"]);
     assert.ok(!rig.kernel.setNames.has(name));
+    assert.ok(isRight(rig));
+    assert.equal(rig.kernel.setNames.size, 1, "leftovers");
+  });
+
+  test("members and rules that are wrong at once go over together, by a new instance", async () => {
+    await using rig = await createRig();
+    const { name } = await enforced(rig);
+    const written = rig.kernel.history.length;
+    rig.filter().notifies = false;
+    rig.kernel.widenRule(4);
+    rig.filter().notifies = true;
+    rig.kernel.swapEntry(name, "10.0.0.2", "10.0.0.66");
+    await rig.clock.settle();
+    assert.equal(kindsOf(rig, written)[0], "create-set");
+    assert.ok(isRight(rig));
+  });
+
+  test("somebody who writes between the reading and the writing, or right after it, is found and undone", async () => {
+    const moments: Readonly<Record<string, (rig: Rig, name: string) => void>> = {
+      "before the write": (rig, name) => {
+        rig.filter().beforeCall = (method) => {
+          if (method !== "execute") return;
+          rig.filter().beforeCall = () => {};
+          rig.kernel.swapEntry(name, "10.0.0.3", "10.0.0.66");
+        };
+      },
+      "after the first command": (rig, name) => {
+        rig.kernel.afterCommand = () => {
+          rig.kernel.afterCommand = () => {};
+          rig.kernel.swapEntry(name, "10.0.0.3", "10.0.0.66");
+        };
+      },
+      "by the same correction": (rig, name) => {
+        rig.filter().beforeCall = (method) => {
+          if (method !== "execute") return;
+          rig.filter().beforeCall = () => {};
+          rig.kernel.addEntry(name, "10.0.0.2");
+        };
+      },
+    };
+    for (const [moment, interfere] of Object.entries(moments)) {
+      await using rig = await createRig();
+      const { agent, name } = await enforced(rig);
+      interfere(rig, name);
+      rig.kernel.dropEntry(name, "10.0.0.2");
+      await rig.clock.advance(5_000);
+      assert.ok(isRight(rig), moment);
+      assert.equal(verdict(rig, "10.0.0.3"), "allowed", moment);
+      rig.filter().notifies = false;
+      assert.equal((await agent.verify()).ok, true, moment);
+      assert.equal(rig.kernel.setNames.size, 1, `leftovers: ${moment}`);
+    }
   });
 
   test("our rule displaced stands as a problem for a minute after it was put back", async () => {

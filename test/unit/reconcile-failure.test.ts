@@ -155,6 +155,28 @@ describe("a kernel that refuses", () => {
   });
 });
 
+describe("what somebody else's rule keeps in the kernel", () => {
+  test("is a problem that names it and leaves the state alone, until it is gone", async () => {
+    await using rig = await createRig();
+    const agent = await rig.start();
+    const filter = rig.filter();
+    const described = filter.describe();
+    const leftover = {
+      kind: "chain",
+      name: "IPv4 ANT-IN-ALLOW",
+      reason: "a rule that is not ours leads to it",
+    };
+    filter.describe = () => ({ ...described, leftovers: [leftover, leftover] });
+    assert.equal((await agent.apply(webPolicy(["10.0.0.2"]))).state, "in-sync");
+    assert.deepEqual(codes(agent.status().problems), ["leftovers"]);
+    const said = agent.status().problems[0]?.message ?? "";
+    assert.match(said, /ANT-IN-ALLOW.*a rule that is not ours leads to it; 1 more/);
+    filter.describe = () => described;
+    await agent.apply(webPolicy(["10.0.0.3"]));
+    assert.deepEqual(agent.status().problems, []);
+  });
+});
+
 describe("a policy that asks for IPsec where there is none", () => {
   test("is enforced and degraded, and the problem goes with the rule", async () => {
     await using rig = await createRig();
@@ -254,6 +276,7 @@ describe("idle and purge", () => {
     assert.equal((await agent.apply(webPolicy([], { mode: "idle" }))).state, "idle");
     assert.equal(rig.kernel.setNames.size, 0);
     const back = agent.apply(webPolicy(["10.0.0.2"]));
+    await until(() => agent.status().state === "settling", "settling");
     await rig.clock.advance(5_000);
     assert.equal(agent.status().state, "settling");
     assert.equal((await during(rig.clock, back)).state, "in-sync");

@@ -20,6 +20,7 @@ import {
   fakePacketFilterProvider,
   MemoryLogger,
 } from "@antenna/sdk/testing";
+import { packetOf } from "./packet-fixture.js";
 
 /** An agent on a fake kernel and a fake clock, its state in a directory that goes with it. */
 export interface Rig extends AsyncDisposable {
@@ -118,30 +119,10 @@ export function webPolicy(web: readonly string[], more: Partial<PolicyDocument> 
   });
 }
 
-export function packet(from: string, port = 80, more: Partial<Packet> = {}): Packet {
-  const source = parseAddress(from);
-  const destination = source.length === 4 ? parseAddress("10.0.0.1") : parseAddress("fd00::1");
-  return {
-    direction: "in",
-    loopback: false,
-    family: source.length === 4 ? 4 : 6,
-    protocol: 6,
-    source,
-    destination,
-    sourcePort: 40_000,
-    destinationPort: port,
-    icmpType: null,
-    icmpCode: null,
-    hopLimit: 64,
-    state: "new",
-    reply: false,
-    reset: false,
-    cut: false,
-    protected: false,
-    originalDestination: destination,
-    originalPort: port,
-    ...more,
-  };
+/** A new connection from there to our port. */
+export function packet(from: string, port = 80): Packet {
+  const local = from.includes(":") ? "fd00::1" : "10.0.0.1";
+  return packetOf({ peer: from, local, destinationPort: port });
 }
 
 let nextId = 1;

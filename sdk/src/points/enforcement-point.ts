@@ -2,29 +2,41 @@ import type { ApplyResult, ExplainQuestion, Explanation, PreviewReport } from ".
 import type { AgentEventName, AgentEvents } from "../agent-events.js";
 import type { DriftStatus, LastRepair, PointStatus } from "../agent-status.js";
 import { AntennaError } from "../error.js";
-import type { Essential } from "../evaluate/essential.js";
-import { builtinEssentials, type EssentialFacts } from "../evaluate/essentials.js";
+import type { EssentialFacts } from "../evaluate/essentials.js";
 import { evaluate } from "../evaluate/evaluate.js";
-import { applyDelta, type PolicyDelta } from "../policy/delta.js";
+import type { PolicyDelta } from "../policy/delta.js";
 import { policyDigest } from "../policy/digest.js";
-import type { Policy, Version } from "../policy/model.js";
-import { type AcceptedPolicy, admitVersion, compareVersions, formatVersion } from "../policy/version.js";
-import type { Clock, Difference, Logger, PacketFilter, Removal } from "../ports.js";
-import { compile } from "../program/compile.js";
+import type { Policy } from "../policy/model.js";
+import { admitVersion, formatVersion } from "../policy/version.js";
+import type {
+  Clock,
+  Difference,
+  EnforcementReport,
+  Logger,
+  OfferOutcome,
+  PacketFilter,
+  Removal,
+} from "../ports.js";
 import { predictCost, requireAffordable } from "../program/cost.js";
-import { decide } from "../program/decide.js";
-import type { RuleProgram } from "../program/program.js";
 import { abortable } from "../reconcile/abortable.js";
-import { type Backoff, backoffDelay } from "../reconcile/backoff.js";
 import type { Goal, GoalOutcome } from "../reconcile/goal.js";
-import type { MemberChanges, OpenedStore, PolicyStore, StoredState } from "../reconcile/policy-store.js";
+import type { OpenedStore } from "../reconcile/policy-store.js";
 import { ProblemBoard } from "../reconcile/problem-board.js";
 import { Reconciler } from "../reconcile/reconciler.js";
+import type { SyncState } from "../reconcile/sync-state.js";
+import { type AdmittedPolicy, admitPolicy, type EnforceablePolicy, isAdmitted } from "./admitted-policy.js";
+import { type BootMode, bootPolicy } from "./boot-policy.js";
+import { DurableState } from "./durable-state.js";
 import { explainedPacket } from "./explained-packet.js";
-import { comparePolicies, describeCut } from "./policy-preview.js";
+import { interruptedOffer, type OfferedPolicy, refusedOffer } from "./offered-policy.js";
+import { previewPolicy } from "./policy-preview.js";
+import { PolicyPrograms } from "./policy-programs.js";
+import { Probation, type TrialTerms } from "./probation.js";
+import { judgeLeftovers, judgeProtection, refusalText } from "./standing-problems.js";
 
 export interface EnforcementPointOptions {
-  readonly workload: string;
+  /** Its id now: pairing may give another one. */
+  readonly workload: () => string;
   /** `host`, or the container's name. */
   readonly name: string;
   /** Owned from here on: closed with the point. */
@@ -37,178 +49,324 @@ export interface EnforcementPointOptions {
   readonly onAllow: "return" | "accept";
   /** Members that the kernel may hold for a policy; more is refused before any work. */
   readonly maxMembers: number;
-  readonly boot: "last-known-good" | "closed" | "visibility";
+  readonly boot: BootMode;
   readonly facts: EssentialFacts;
   readonly emit: <Name extends AgentEventName>(name: Name, event: AgentEvents[Name]) => void;
 }
 
-/** A policy with the version and digest under which it was accepted; both null for one that the agent made up. */
-interface Accepted {
-  readonly policy: Policy;
-  readonly version: Version | null;
-  readonly digest: string | null;
-}
-
-/** A policy that was accepted, on its way into the store. */
-interface Step {
-  readonly policy: Policy;
-  readonly version: Version;
-  readonly digest: string;
-  /** null: not to be had as changes of `base`. */
-  readonly members: { readonly base: Policy; readonly sets: MemberChanges } | null;
-}
-
-interface Compiled {
-  /** What they were compiled with. */
-  readonly facts: EssentialFacts;
-  /** By `observing`; null: idle. */
-  readonly programs: Map<boolean, RuleProgram | null>;
-}
-
-/** After this many in a row that never came into force, the next one is stored whole. */
-const maxToStore = 256;
-const storeBackoff: Backoff = { firstMs: 1_000, maxMs: 60_000 };
-
-/** One place where one policy is enforced: the filter, the reconciler that writes to it, and the store. */
+/**
+ * One place where one policy is enforced. A policy goes this way: it is admitted (version, delta, cost), its version
+ * becomes the floor, its program is the reconciler's goal, and when that is reached it is in force and stored. On trial it
+ * is stored only once it is confirmed, so that whatever ends the trial, a crash too, leaves the one before.
+ */
 export class EnforcementPoint implements AsyncDisposable {
-  readonly workload: string;
   readonly name: string;
+  readonly #workload: () => string;
   readonly #filter: PacketFilter;
-  readonly #store: PolicyStore;
   readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #random: () => number;
-  readonly #onAllow: "return" | "accept";
   readonly #maxMembers: number;
   readonly #emit: EnforcementPointOptions["emit"];
   readonly #problems: ProblemBoard;
+  readonly #durable: DurableState;
+  readonly #programs: PolicyPrograms;
   readonly #reconciler: Reconciler;
   readonly #abort = new AbortController();
-  #facts: EssentialFacts;
-  #floor: AcceptedPolicy | null;
-  #suspended: boolean;
-  /** The policy to be enforced. */
-  #accepted: Accepted | null;
+  /** The newest policy accepted, which deltas apply to. */
+  #accepted: EnforceablePolicy | null;
+  /** The policy to be enforced: the newest accepted, or, while a trial compares, the one before. */
+  #wanted: EnforceablePolicy | null;
   /** The policy that the kernel means. */
-  #inForce: Accepted | null = null;
+  #inForce: EnforceablePolicy | null = null;
+  /** The policy that was in force last and not on trial. */
+  #confirmed: EnforceablePolicy | null;
+  #probation: Probation | null = null;
+  #refusedOffer: OfferOutcome | null;
+  #toldState: SyncState = "starting";
   #lastRepair: LastRepair | null = null;
-  /** Accepted since the store was written, oldest first. */
-  readonly #toStore: Step[] = [];
-  #stored = true;
-  #storeFailures = 0;
-  #storeRetry: Disposable | null = null;
-  readonly #compiled = new WeakMap<Policy, Compiled>();
-  readonly #targets = new WeakMap<Goal, { readonly target: Accepted; readonly since: number }>();
-  /** What is being stored; never rejects. */
-  #saving: Promise<void> = Promise.resolve();
-  readonly #onSettling: (() => void)[] = [];
+  readonly #targets = new WeakMap<Goal, Target>();
+  readonly #onSettling = new Set<() => void>();
+  /** The first policy on its way into force. */
+  #first: Promise<unknown> = Promise.resolve();
+  /** Everything of ours goes: no policy comes any more. */
+  #isPurged = false;
   #closing: Promise<void> | null = null;
 
   constructor(options: EnforcementPointOptions) {
-    this.workload = options.workload;
+    const { clock, logger, random, stored } = options;
+    this.#workload = options.workload;
     this.name = options.name;
     this.#filter = options.filter;
-    this.#store = options.stored.store;
-    this.#clock = options.clock;
-    this.#logger = options.logger;
-    this.#random = options.random;
-    this.#onAllow = options.onAllow;
+    this.#clock = clock;
     this.#maxMembers = options.maxMembers;
     this.#emit = options.emit;
-    this.#facts = options.facts;
-    const { state, damage } = options.stored;
-    this.#floor = state.floor;
-    this.#suspended = state.suspended;
-    this.#accepted = atStart(state, options.boot);
-    this.#problems = new ProblemBoard(options.clock, (change) => {
+    this.#accepted = bootPolicy(stored.state, options.boot);
+    this.#wanted = this.#accepted;
+    this.#confirmed = this.#accepted;
+    // Of what is on disk, also where nobody vouches for it.
+    this.#refusedOffer = interruptedOffer(stored.store.state);
+    this.#programs = new PolicyPrograms(options);
+    this.#problems = new ProblemBoard(clock, (change) => {
       this.#emit("problem", { workload: this.workload, ...change });
       // The board speaks before the reconciler stands only below, in this constructor.
       this.#reconciler?.refresh();
     });
+    const problems = this.#problems;
+    this.#durable = new DurableState({ stored, clock, random, problems, signal: this.#abort.signal });
     this.#reconciler = new Reconciler({
       filter: options.filter,
-      clock: options.clock,
-      logger: options.logger,
-      random: options.random,
-      problems: this.#problems,
+      clock,
+      logger,
+      random,
+      problems,
       settleMs: options.settleMs,
+      unsettled: stored.state.unsettled,
       listener: {
         reached: (goal) => this.#reached(goal),
-        state: (now, previous) => {
-          if (now === "settling") for (const resolve of this.#onSettling.splice(0)) resolve();
-          this.#emit("state", { workload: this.workload, state: now, previous });
+        unsettled: (unsettled) => this.#durable.setUnsettled(unsettled),
+        state: (now) => {
+          if (now === "settling") for (const resolve of this.#onSettling) resolve();
+          this.#tellState();
         },
         drift: (repair) => {
-          this.#lastRepair = { time: this.#clock.date().toISOString(), ...repair };
+          this.#lastRepair = { time: clock.date().toISOString(), ...repair };
+          judgeLeftovers(problems, this.#filter.describe());
           this.#emit("drift", { workload: this.workload, ...repair });
         },
         cut: (report) => this.#emit("cut", { workload: this.workload, ...report }),
       },
     });
-    if (damage.length > 0) {
-      this.#problems.raise("state-corrupt", `${damage.join("; ")}: the newest state that holds is used`);
+    if (stored.damage.length > 0) {
+      problems.raise("state-corrupt", `${stored.damage.join("; ")}: the newest state that holds is used`);
     }
-    if (this.#accepted === null) this.#problems.raise("policy-missing", "there is no policy to enforce yet");
-    if (this.#accepted !== null || this.#suspended) {
-      this.#reach(this.#accepted).catch((error: unknown) => {
-        this.#logger.error({ error }, "the last known good policy could not be put in force");
+    if (this.#accepted === null) problems.raise("policy-missing", "there is no policy to enforce yet");
+    if (this.#accepted !== null || this.#durable.suspended) {
+      this.#first = this.#reach(this.#accepted);
+      this.#first.catch((error: unknown) => {
+        logger.error({ error }, "the last known good policy could not be put in force");
       });
     }
   }
 
+  // ---- the way of a policy ----
+
   /** Makes a policy the one in force; see `Agent.apply`. */
   async apply(input: Policy | PolicyDelta, signal?: AbortSignal): Promise<ApplyResult> {
     const accepted = this.#accept(input);
-    const outcome = await this.#reach(accepted, signal);
+    this.#endTrial();
+    const { policy, version, digest } = accepted;
+    const outcome = await this.#reach(accepted, { signal });
     return {
-      version: formatVersion(accepted.version),
-      digest: accepted.digest,
-      mode: accepted.policy.mode,
-      state: this.#reconciler.state,
+      version: formatVersion(version),
+      digest,
+      mode: policy.mode,
+      state: this.#state,
       changed: outcome.wrote,
       inForce: !outcome.superseded,
     };
   }
 
+  /**
+   * Takes a policy from the controller. Resolves when it is in force and, on trial, confirmed, rolled back or replaced;
+   * rejects as `apply` does.
+   */
+  async offer(offered: OfferedPolicy): Promise<void> {
+    try {
+      await this.#take(offered);
+    } catch (reason) {
+      this.#refusedOffer = refusedOffer(offered, reason) ?? this.#refusedOffer;
+      throw reason;
+    }
+  }
+
+  async #take({ policy: input, digest, proof, trial }: OfferedPolicy): Promise<void> {
+    const running = this.#probation;
+    const accepted = this.#accept(input, { digest, proof });
+    if (running !== null && trial !== null && running.target.policy === accepted.policy) {
+      await running.outcome;
+      return;
+    }
+    this.#endTrial();
+    const isGood = this.#confirmed !== null && this.#confirmed.policy === accepted.policy;
+    if (trial === null || isGood) await this.#reach(accepted);
+    else await this.#try(accepted, trial);
+  }
+
+  async #try(target: AdmittedPolicy, terms: TrialTerms): Promise<void> {
+    const since = this.#clock.now();
+    const previous = this.#confirmed;
+    const probation = new Probation({
+      ...terms,
+      target,
+      previous,
+      clock: this.#clock,
+      put: (policy) => this.#reach(policy, { trial: true }),
+      suspended: this.#durable.suspended,
+    });
+    this.#probation = probation;
+    this.#tellState();
+    const outcome = await probation.outcome;
+    // Another policy took its place, and speaks for itself.
+    if (this.#probation !== probation) return;
+    this.#probation = null;
+    if (outcome.kind === "confirmed") this.#commit({ target, since, trial: false });
+    if (outcome.kind === "rolled-back") this.#rolledBack(target, previous, outcome.reason);
+    this.#tellState();
+    await this.#durable.saved();
+  }
+
+  /** Why a policy would deny a new packet; null: it would not. */
+  denial(policy: Policy, question: ExplainQuestion): string | null {
+    const packet = explainedPacket(question);
+    const { verdict, rule } = evaluate(policy, packet, { essentials: this.#programs.essentials(policy) });
+    if (verdict !== "blocked") return null;
+    return rule === null ? `the default of mode ${policy.mode} denies it` : `rule ${rule} denies it`;
+  }
+
   /** Raises `policy-refused` with every reason; it stands until a policy is accepted. */
   refuse(error: AntennaError): void {
-    const reasons = error.problems.map(({ path, problem }) =>
-      path === "" ? problem : `${path}: ${problem}`,
-    );
-    this.#problems.raise(
-      "policy-refused",
-      reasons.length === 0 ? error.message : `${error.operation}: ${reasons.join("; ")}`,
-    );
+    this.#problems.raise("policy-refused", refusalText(error));
+  }
+
+  #accept(
+    input: Policy | PolicyDelta,
+    signed?: { readonly digest: string; readonly proof: Uint8Array },
+  ): AdmittedPolicy {
+    if (this.#isPurged) throw purged();
+    try {
+      const admission = admitPolicy(input, this.#accepted, this.#durable.floor, signed);
+      const { admitted } = admission;
+      requireAffordable(predictCost(this.#programs.compile(admitted.policy, false)), this.#maxMembers);
+      this.#accepted = admitted;
+      this.#durable.accepted(admission);
+      this.#problems.clear("policy-refused");
+      this.#problems.clear("policy-missing");
+      this.#problems.clear("rolled-back");
+      this.#refusedOffer = null;
+      return admitted;
+    } catch (error) {
+      const refusal = AntennaError.from(error, "accept a policy");
+      this.refuse(refusal);
+      throw refusal;
+    }
+  }
+
+  #reach(
+    target: EnforceablePolicy | null,
+    {
+      signal,
+      trial = this.#probation !== null,
+    }: { readonly signal?: AbortSignal | undefined; readonly trial?: boolean } = {},
+  ): Promise<GoalOutcome> {
+    if (this.#isPurged) return Promise.reject(purged());
+    this.#wanted = target;
+    const isOut = this.#durable.suspended || target === null;
+    const goal: Goal = isOut ? { kind: "nothing", state: "suspended" } : this.#programs.goal(target.policy);
+    if (target !== null) this.#targets.set(goal, { target, since: this.#clock.now(), trial });
+    // What was refused by the kernel has left its version floor, which has to be stored too.
+    const reached = this.#reconciler.reach(goal).finally(() => this.#durable.saved());
+    return signal === undefined ? reached : abortable(reached, signal);
+  }
+
+  #reached(goal: Goal): void {
+    judgeLeftovers(this.#problems, this.#filter.describe());
+    const reached = this.#targets.get(goal);
+    if (reached === undefined) return;
+    this.#inForce = reached.target;
+    judgeProtection(this.#problems, reached.target.policy);
+    if (!reached.trial) this.#commit(reached);
+  }
+
+  /** The policy in force is good: it is what a start begins with from now on. */
+  #commit({ target, since }: Target): void {
+    this.#confirmed = target;
+    if (!isAdmitted(target)) return;
+    const { policy, version, digest } = target;
+    this.#durable.inForce(target);
+    if (this.#durable.suspended) return;
+    this.#emit("policy", {
+      workload: this.workload,
+      version: formatVersion(version),
+      digest,
+      mode: policy.mode,
+      elapsedMs: this.#clock.now() - since,
+    });
+  }
+
+  #endTrial(): void {
+    this.#probation?.stop();
+    this.#probation = null;
+  }
+
+  #rolledBack(target: AdmittedPolicy, previous: EnforceablePolicy | null, reason: string): void {
+    this.#accepted = previous;
+    this.#refusedOffer = { version: target.version, result: "rolled-back", reason };
+    const version = formatVersion(target.version);
+    const now = previous?.version == null ? "no policy" : formatVersion(previous.version);
+    this.#problems.raise("rolled-back", `policy ${version} was rolled back: ${reason}; ${now} is in force`);
+    if (previous === null) this.#inForce = null;
+  }
+
+  // ---- what it says ----
+
+  /** For the controller. */
+  report(): EnforcementReport {
+    const good = this.#inForce === null ? null : this.#confirmed;
+    return {
+      state: this.#state,
+      mode: this.policy?.mode ?? null,
+      applied: isAdmitted(good) ? { version: good.version, digest: good.digest } : null,
+      floor: this.#durable.floor?.version ?? null,
+      problems: this.#problems.list(),
+      refused: this.#refusedOffer,
+    };
+  }
+
+  /**
+   * Resolves when a stored policy stands, settles or failed, or when there is none: packets are judged as well as they
+   * can be, and there is time for other things.
+   */
+  async standing(): Promise<void> {
+    if (this.#wanted === null || this.#inForce !== null || this.#reconciler.state !== "starting") return;
+    await this.#orSettling(this.#first.catch(() => {}));
+  }
+
+  get workload(): string {
+    return this.#workload();
+  }
+
+  /** The newest policy accepted, to which deltas apply. */
+  get accepted(): Policy | null {
+    return this.#accepted?.policy ?? null;
+  }
+
+  get #state(): SyncState {
+    const { state } = this.#reconciler;
+    // Rolled back to before any policy: no rules, and nobody suspended anything.
+    const isBare = state === "suspended" && !this.#durable.suspended;
+    if (!isBare && state !== "in-sync" && state !== "idle") return state;
+    if (this.#probation !== null) return "applying";
+    if (this.#problems.has("rolled-back")) return "rolled-back";
+    return isBare ? "starting" : state;
+  }
+
+  #tellState(): void {
+    const [state, previous] = [this.#state, this.#toldState];
+    if (state === previous) return;
+    this.#toldState = state;
+    this.#emit("state", { workload: this.workload, state, previous });
   }
 
   async preview(policy: Policy, limit: number, signal: AbortSignal): Promise<PreviewReport> {
-    const version = admitVersion(policy.version, policyDigest(policy), this.#floor);
+    const version = admitVersion(policy.version, policyDigest(policy), this.#durable.floor);
     const candidate = policy.version === null ? { ...policy, version } : policy;
-    const program = this.#compile(candidate, false);
-    const now = this.#accepted?.policy ?? null;
-    const { flows, examples } =
-      program === null
-        ? { flows: 0, examples: [] }
-        : await this.#reconciler.preview((packet) => decide(program, packet), limit, signal);
-    const essentials = now === null ? [] : this.#essentials(now);
-    return {
-      ...comparePolicies(now, candidate),
-      cuts: {
-        flows,
-        complete: true,
-        examples: examples.map((example) => describeCut(example, now, essentials)),
-      },
-      cost: predictCost(program),
-    };
+    return await previewPolicy(this.#accepted?.policy ?? null, candidate, this.#programs, (judge) =>
+      this.#reconciler.preview(judge, limit, signal),
+    );
   }
 
   /** The policy in force; before any is, the one on its way. */
   get policy(): Policy | null {
     return this.#shown?.policy ?? null;
-  }
-
-  get policyDigest(): string | null {
-    return this.#shown?.digest ?? null;
   }
 
   get policyVersion(): string | null {
@@ -230,22 +388,22 @@ export class EnforcementPoint implements AsyncDisposable {
       name: this.name,
       mode: this.policy?.mode ?? null,
       policyVersion: this.policyVersion,
-      policyDigest: this.policyDigest,
-      state: this.#reconciler.state,
+      policyDigest: this.#shown?.digest ?? null,
+      state: this.#state,
       settlesInMs: this.#reconciler.settlesInMs,
       filter: this.#filter.describe(),
       flowsCut: this.#filter.connections.cutFlows().length,
-      stored: this.#stored,
+      stored: this.#durable.isStored,
     };
   }
 
   explain(question: ExplainQuestion): Explanation {
     const policyVersion = this.policyVersion;
     const policy = this.policy;
-    if (policy === null || this.#suspended)
+    if (policy === null || this.#durable.suspended)
       return { verdict: "allowed", stage: "default", rule: null, policyVersion };
     const { verdict, stage, rule } = evaluate(policy, explainedPacket(question), {
-      essentials: this.#essentials(policy),
+      essentials: this.#programs.essentials(policy),
       settling: this.#reconciler.state === "settling",
     });
     return { verdict, stage, rule, policyVersion };
@@ -255,34 +413,58 @@ export class EnforcementPoint implements AsyncDisposable {
     return this.#reconciler.verify("members", signal);
   }
 
+  get #shown(): EnforceablePolicy | null {
+    return this.#inForce ?? this.#accepted;
+  }
+
+  // ---- lifecycle ----
+
+  /** Resolves when packets are let through accordingly: the rules stand, or they settle and drop nothing. */
   async setEssentials(facts: EssentialFacts, signal?: AbortSignal): Promise<void> {
-    this.#facts = facts;
-    if (this.#accepted !== null) await this.#reach(this.#accepted, signal);
+    this.#programs.setEssentials(facts);
+    if (this.#wanted === null) return;
+    const standing = this.#orSettling(this.#reach(this.#wanted));
+    await (signal === undefined ? standing : abortable(standing, signal));
   }
 
   async suspend(signal?: AbortSignal): Promise<void> {
-    this.#suspended = true;
-    const stored = this.#save();
-    await this.#reach(this.#accepted, signal);
+    this.#probation?.suspend();
+    const stored = this.#durable.setSuspended(true);
+    await this.#reach(this.#wanted, { signal });
     await stored;
   }
 
   async resume(signal?: AbortSignal): Promise<void> {
-    if (!this.#suspended) return;
-    this.#suspended = false;
-    const stored = this.#save();
+    if (!this.#durable.suspended) return;
+    const stored = this.#durable.setSuspended(false);
     // Rules that settle stand already; whoever resumes need not wait for half a minute.
-    const standing = Promise.race([this.#reach(this.#accepted), this.#settling()]);
+    const standing = this.#orSettling(this.#reach(this.#wanted));
+    this.#probation?.resume();
     await (signal === undefined ? standing : abortable(standing, signal));
     await stored;
   }
 
+  /** As `work`, or earlier, when the rules stand and settle: nothing is dropped yet, there is nothing to wait for. */
+  #orSettling(work: Promise<unknown>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onSettling.add(resolve);
+      work.then(() => resolve(), reject).finally(() => this.#onSettling.delete(resolve));
+      if (this.#reconciler.state === "settling") resolve();
+    });
+  }
+
   /** Takes everything of ours out of the kernel and the store. */
   async purge(signal: AbortSignal): Promise<Removal> {
-    const removal = await this.#reconciler.remove(signal);
-    this.#storeRetry?.[Symbol.dispose]();
-    await this.#store.remove();
-    return removal;
+    this.#endTrial();
+    this.#isPurged = true;
+    try {
+      const removal = await this.#reconciler.remove(signal);
+      await this.#durable.remove();
+      return removal;
+    } catch (reason) {
+      this.#isPurged = false;
+      throw reason;
+    }
   }
 
   close(): Promise<void> {
@@ -296,239 +478,23 @@ export class EnforcementPoint implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#abort.abort();
-    this.#storeRetry?.[Symbol.dispose]();
+    this.#endTrial();
     this.#problems.close();
     await this.#reconciler.close();
-    await this.#store.close();
+    await this.#durable.close();
     await this.#filter[Symbol.asyncDispose]();
   }
-
-  get #shown(): Accepted | null {
-    return this.#inForce ?? this.#accepted;
-  }
-
-  #accept(input: Policy | PolicyDelta): Accepted & { readonly version: Version; readonly digest: string } {
-    try {
-      const before = this.#accepted?.policy ?? null;
-      const policy = "base" in input ? applyDelta(baseOf(before), input) : input;
-      const digest = policyDigest(policy, before ?? undefined);
-      const version = admitVersion(policy.version, digest, this.#floor);
-      const current = this.#accepted;
-      // The same again is the same object: nothing is compiled, compared or stored anew.
-      const isSame =
-        before !== null &&
-        current?.digest === digest &&
-        current.version !== null &&
-        compareVersions(version, current.version) === 0;
-      const accepted = {
-        policy: isSame ? before : policy.version === null ? { ...policy, version } : policy,
-        version,
-        digest,
-      };
-      requireAffordable(predictCost(this.#compile(accepted.policy, false)), this.#maxMembers);
-      this.#floor = { version, digest };
-      this.#accepted = accepted;
-      if (this.#toStore.length >= maxToStore) this.#toStore.splice(0);
-      if (!isSame) this.#toStore.push({ ...accepted, members: memberChanges(input, before) });
-      this.#problems.clear("policy-refused");
-      this.#problems.clear("policy-missing");
-      return accepted;
-    } catch (error) {
-      const refusal = AntennaError.from(error, "accept a policy");
-      this.refuse(refusal);
-      throw refusal;
-    }
-  }
-
-  async #reach(target: Accepted | null, signal?: AbortSignal): Promise<GoalOutcome> {
-    const goal = this.#goal(target);
-    if (target !== null) this.#targets.set(goal, { target, since: this.#clock.now() });
-    const reached = this.#reconciler.reach(goal).then(async (outcome) => {
-      await this.#saving;
-      return outcome;
-    });
-    return signal === undefined ? reached : abortable(reached, signal);
-  }
-
-  #reached(goal: Goal): void {
-    const { target, since } = this.#targets.get(goal) ?? { target: null, since: 0 };
-    if (target === null) return;
-    this.#inForce = target;
-    this.#judgeProtection(target.policy);
-    if (target.version === null || target.digest === null) return;
-    this.#saving = this.#save();
-    if (this.#suspended) return;
-    this.#emit("policy", {
-      workload: this.workload,
-      version: formatVersion(target.version),
-      digest: target.digest,
-      mode: target.policy.mode,
-      elapsedMs: this.#clock.now() - since,
-    });
-  }
-
-  #settling(): Promise<void> {
-    if (this.#reconciler.state === "settling") return Promise.resolve();
-    return new Promise((resolve) => void this.#onSettling.push(resolve));
-  }
-
-  #goal(target: Accepted | null): Goal {
-    if (this.#suspended || target === null) return { kind: "nothing", state: "suspended" };
-    const { policy } = target;
-    if (policy.mode === "idle") return { kind: "nothing", state: "idle" };
-    return {
-      kind: "rules",
-      enforcing: policy.mode !== "visibility",
-      program: (observing) => {
-        const program = this.#compile(policy, observing);
-        if (program === null) throw new TypeError("an idle policy has no program");
-        return program;
-      },
-    };
-  }
-
-  /** null: idle. The same policy under the same facts gives the same object. */
-  #compile(policy: Policy, observing: boolean): RuleProgram | null {
-    let compiled = this.#compiled.get(policy);
-    if (compiled === undefined || compiled.facts !== this.#facts) {
-      compiled = { facts: this.#facts, programs: new Map() };
-      this.#compiled.set(policy, compiled);
-    }
-    const known = compiled.programs.get(observing);
-    if (known !== undefined) return known;
-    const program = compile(policy, {
-      essentials: this.#essentials(policy),
-      onAllow: this.#onAllow,
-      settling: observing,
-      maxMembers: this.#maxMembers,
-    });
-    compiled.programs.set(observing, program);
-    return program;
-  }
-
-  #essentials(policy: Policy): readonly Essential[] {
-    return builtinEssentials(policy, this.#facts);
-  }
-
-  #judgeProtection(policy: Policy): void {
-    const secure = policy.mode === "idle" ? undefined : policy.rules.find((rule) => rule.secure);
-    if (secure === undefined) {
-      this.#problems.clear("not-protected");
-      return;
-    }
-    this.#problems.raise(
-      "not-protected",
-      `rule ${secure.id} asks for IPsec, and nothing here brings it up: what secure rules cover is denied unless other means protect it`,
-    );
-  }
-
-  // ---- storing ----
-
-  /**
-   * Stores the policy in force and the flags; what has not changed is not written. Never rejects: what cannot be
-   * stored is a problem, and is tried again.
-   */
-  async #save(): Promise<void> {
-    try {
-      await Promise.all(this.#changes().map(([state, members]) => this.#store.save(state, members)));
-    } catch (error) {
-      if (this.#abort.signal.aborted) return;
-      this.#notStored(AntennaError.from(error, "store the policy"));
-      return;
-    }
-    this.#stored = true;
-    this.#storeFailures = 0;
-    this.#storeRetry?.[Symbol.dispose]();
-    this.#storeRetry = null;
-    this.#problems.clear("disk-full");
-    this.#problems.clear("storage");
-  }
-
-  /** The states on the way from the stored one to the one in force, with what makes each of the one before it. */
-  #changes(): readonly (readonly [StoredState, MemberChanges | null])[] {
-    const floor = this.#floor;
-    const suspended = this.#suspended;
-    const target = this.#inForce;
-    const before = this.#store.state;
-    const at = this.#toStore.findIndex((step) => step.policy === target?.policy);
-    const steps = this.#toStore.splice(0, at + 1);
-    if (target === null || target.digest === null || target.policy === before.policy) {
-      const same = this.#stored && before.suspended === suspended && before.floor === floor;
-      return same ? [] : [[{ ...before, floor, suspended }, null]];
-    }
-    const { policy, digest } = target;
-    const linked = steps.every(
-      ({ members }, index) =>
-        members !== null && members.base === (steps[index - 1]?.policy ?? before.policy),
-    );
-    if (!this.#stored || !linked || steps.length === 0) return [[{ policy, digest, floor, suspended }, null]];
-    return steps.map(({ members, ...step }) => [
-      {
-        policy: step.policy,
-        digest: step.digest,
-        floor: { version: step.version, digest: step.digest },
-        suspended,
-      },
-      members?.sets ?? null,
-    ]);
-  }
-
-  #notStored(error: AntennaError): void {
-    this.#stored = false;
-    this.#storeFailures += 1;
-    const full = /\b(ENOSPC|EDQUOT)\b/.test(error.detail ?? "");
-    this.#problems.clear(full ? "storage" : "disk-full");
-    this.#problems.raise(
-      full ? "disk-full" : "storage",
-      `${error.message} (${error.detail ?? "no reason given"}); the policy is enforced all the same`,
-    );
-    this.#storeRetry?.[Symbol.dispose]();
-    this.#storeRetry = this.#clock.after(
-      backoffDelay(storeBackoff, this.#storeFailures, this.#random()),
-      () => {
-        void this.#save();
-      },
-    );
-  }
 }
 
-/** What is in force before any policy arrives. */
-function atStart(state: StoredState, boot: EnforcementPointOptions["boot"]): Accepted | null {
-  const { policy, digest } = state;
-  if (policy !== null && boot !== "visibility") return { policy, version: policy.version, digest };
-  if (boot === "last-known-good") return null;
-  const mode = boot === "closed" ? "full" : "visibility";
-  return {
-    policy: { ...nothingAllowed, ...(policy ?? {}), mode, version: null },
-    version: null,
-    digest: null,
-  };
+/** A policy on its way into force. */
+interface Target {
+  readonly target: EnforceablePolicy;
+  readonly since: number;
+  /** What it leads to is no good yet. */
+  readonly trial: boolean;
 }
 
-const nothingAllowed: Policy = {
-  version: null,
-  mode: "full",
-  visibility: "blocked+allowed",
-  reject: false,
-  sets: new Map(),
-  rules: [],
-  enforce: [],
-  identities: new Map(),
-};
-
-function baseOf(policy: Policy | null): Policy {
-  if (policy !== null) return policy;
-  const problem = "there is no policy yet that a delta could change; give the whole policy";
-  throw new AntennaError({
-    code: "input-refused",
-    operation: "apply a policy delta",
-    message: problem,
-    problems: [{ path: "base", problem }],
-  });
-}
-
-/** What the store may keep as a short record; null: the policy changed in other ways, or is a whole one. */
-function memberChanges(input: Policy | PolicyDelta, base: Policy | null): Step["members"] {
-  if (!("base" in input) || base === null || input.rest !== null || input.removedSets.length > 0) return null;
-  return [...input.sets.keys()].every((name) => base.sets.has(name)) ? { base, sets: input.sets } : null;
+function purged(): AntennaError {
+  const message = "everything is being taken out";
+  return new AntennaError({ code: "closed", operation: "put a policy in force", message });
 }

@@ -6,7 +6,36 @@ import { AddressSet } from "../policy/address-set.js";
 import type { Policy, Rule } from "../policy/model.js";
 import { protocolName } from "../policy/protocol.js";
 import { formatVersion } from "../policy/version.js";
-import type { CutPreview } from "../reconcile/flow-judge.js";
+import { predictCost } from "../program/cost.js";
+import { decide } from "../program/decide.js";
+import type { CutPreview, Judge } from "../reconcile/flow-judge.js";
+import type { PolicyPrograms } from "./policy-programs.js";
+
+/**
+ * What a policy would change and cut.
+ *
+ * @param cuts which tracked flows a judge would cut.
+ */
+export async function previewPolicy(
+  now: Policy | null,
+  candidate: Policy,
+  programs: PolicyPrograms,
+  cuts: (judge: Judge) => Promise<{ readonly flows: number; readonly examples: readonly CutPreview[] }>,
+): Promise<PreviewReport> {
+  const program = programs.compile(candidate, false);
+  const { flows, examples } =
+    program === null ? { flows: 0, examples: [] } : await cuts((packet) => decide(program, packet));
+  const essentials = now === null ? [] : programs.essentials(now);
+  return {
+    ...comparePolicies(now, candidate),
+    cuts: {
+      flows,
+      complete: true,
+      examples: examples.map((example) => describeCut(example, now, essentials)),
+    },
+    cost: predictCost(program),
+  };
+}
 
 /** What differs between two policies, by name; `from` null: there is none yet. */
 export function comparePolicies(
@@ -22,7 +51,7 @@ export function comparePolicies(
 }
 
 /** A flow that would be cut, with the rule that lets it pass under `policy`. */
-export function describeCut(
+function describeCut(
   { flow, packet }: CutPreview,
   policy: Policy | null,
   essentials: readonly Essential[],

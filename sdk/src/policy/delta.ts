@@ -78,15 +78,30 @@ export function policyDelta(before: Policy, after: Policy): PolicyDelta {
     if (old === undefined || change.added.size + change.removed.size > 0) sets.set(name, change);
   }
   const removedSets = Array.from(before.sets.keys()).filter((name) => !after.sets.has(name));
-  const rest = policyDocumentWithoutSets(after);
-  const isSame = JSON.stringify(policyDocumentWithoutSets(before)) === JSON.stringify(rest);
   return {
     base: policyDigest(before),
     version: after.version,
     sets,
     removedSets,
-    rest: isSame ? null : rest,
+    rest: sharesRest(before, after) ? null : changedRest(before, after),
   };
+}
+
+/** What is shared is equal: a fleet's policies differ in sets most of the time, and their rules are long. */
+function sharesRest(before: Policy, after: Policy): boolean {
+  return (
+    before.rules === after.rules &&
+    before.enforce === after.enforce &&
+    before.identities === after.identities &&
+    before.mode === after.mode &&
+    before.visibility === after.visibility &&
+    before.reject === after.reject
+  );
+}
+
+function changedRest(before: Policy, after: Policy): PolicyRest | null {
+  const rest = policyDocumentWithoutSets(after);
+  return JSON.stringify(policyDocumentWithoutSets(before)) === JSON.stringify(rest) ? null : rest;
 }
 
 function changeSets(

@@ -1,6 +1,6 @@
 import { AntennaError } from "../error.js";
-import { AddressReader, formatWords, peerProblem, quote } from "./address.js";
-import { type AddressSet, AddressSetBuilder } from "./address-set.js";
+import { AddressReader, formatWords, quote } from "./address.js";
+import type { AddressSet } from "./address-set.js";
 import type { DocumentReader, Expectation, MapExpectation } from "./document-reader.js";
 import { policyLimits } from "./limits.js";
 import {
@@ -13,7 +13,7 @@ import {
   type VisibilityLevel,
   visibilityLevels,
 } from "./model.js";
-import { compareNames } from "./normalise.js";
+import { NamedSetsExpectation, peerProblemOf } from "./named-sets-expectation.js";
 import { nameProblem } from "./printable.js";
 import type { ProblemList } from "./problem-list.js";
 import { type RuleDraft, RuleExpectation } from "./rule-expectation.js";
@@ -36,9 +36,7 @@ export class PolicyExpectation implements Expectation, MapExpectation {
   #hasMode = false;
   #visibility: VisibilityLevel = "blocked+allowed";
   #reject = false;
-  readonly #sets = new Map<string, AddressSet>();
-  /** Names of sets that were refused, so that rules may name them without a second problem. */
-  readonly #refusedSets = new Set<string>();
+  readonly #sets: NamedSetsExpectation;
   readonly #rules: RuleDraft[] = [];
   readonly #ids = new Map<string, string>();
   #enforce: readonly Service[] = [];
@@ -47,12 +45,12 @@ export class PolicyExpectation implements Expectation, MapExpectation {
     { readonly family: Family; readonly words: Uint32Array; identity: string }
   >();
   #entries = 0;
-  #members = 0;
 
   constructor(reader: DocumentReader, problems: ProblemList, given: ReadonlyMap<string, AddressSet> | null) {
     this.#reader = reader;
     this.#problems = problems;
     this.#given = given;
+    this.#sets = new NamedSetsExpectation(reader, "a set", "sets");
     const keys = ["mode", "visibility", "reject", "rules", "enforce", "identities"];
     this.known = given === null ? ["version", "sets", ...keys] : keys;
   }
@@ -80,7 +78,7 @@ export class PolicyExpectation implements Expectation, MapExpectation {
           this.#reject = value;
         });
       case "sets":
-        return this.#expectSets();
+        return this.#sets.expectation();
       case "rules":
         return this.#expectRules();
       case "enforce":
@@ -97,10 +95,9 @@ export class PolicyExpectation implements Expectation, MapExpectation {
     if (this.#visibility === "off" && this.#mode !== null && this.#mode !== "full") {
       this.#reader.problem("a policy may ask for `off` only in mode full", "visibility");
     }
-    const sets = this.#given ?? this.#sets;
     for (const { path, peers } of this.#rules) {
       for (const [name, index] of peers) {
-        if (name === "any" || sets.has(name) || this.#refusedSets.has(name)) continue;
+        if (name === "any" || (this.#given ?? this.#sets).has(name)) continue;
         this.#problems.add(`${path}.peers[${index}]`, `there is no set ${quote(name)}`);
       }
     }
@@ -118,7 +115,7 @@ export class PolicyExpectation implements Expectation, MapExpectation {
       mode: this.#mode,
       visibility: this.#visibility,
       reject: this.#reject,
-      sets: this.#given ?? new Map(Array.from(this.#sets).sort(([a], [b]) => compareNames(a, b))),
+      sets: this.#given ?? this.#sets.sorted(),
       rules: this.#rules.map(({ rule }) => rule),
       enforce: this.#enforce,
       identities: new Map(
@@ -160,65 +157,6 @@ export class PolicyExpectation implements Expectation, MapExpectation {
     };
   }
 
-  #expectSets(): Expectation {
-    return {
-      what: "a map of sets",
-      map: () => ({
-        key: (name) => {
-          const problem =
-            name === "any"
-              ? "is built in and means everyone; choose another name"
-              : nameProblem(name, policyLimits.nameBytes);
-          if (problem !== null) this.#reader.problem(`the name of a set ${problem}`);
-          if (this.#sets.size === policyLimits.sets)
-            this.#reader.problem(`more than ${policyLimits.sets} sets`);
-          const refused = problem !== null || this.#sets.size >= policyLimits.sets;
-          if (refused && this.#refusedSets.size < policyLimits.sets) this.#refusedSets.add(name);
-          return refused ? null : this.#expectMembers(name);
-        },
-        end: () => {},
-      }),
-    };
-  }
-
-  #expectMembers(name: string): Expectation {
-    // A list that is refused leaves the name behind: rules that name it have no fault of their own.
-    this.#refusedSets.add(name);
-    const reader = this.#address;
-    return {
-      what: "a list of addresses and blocks",
-      list: () => {
-        const builder = new AddressSetBuilder();
-        const item: Expectation = {
-          what: "an address or a block, in quotes",
-          bytes: (bytes, start, end) => {
-            const problem = reader.readBlock(bytes, start, end) ?? this.#peerProblem();
-            if (problem !== null) this.#reader.problem(problem);
-            else if (++this.#members <= policyLimits.members)
-              builder.addWords(reader.family, reader.words, reader.prefix);
-            else if (this.#members === policyLimits.members + 1) {
-              this.#reader.problem(`more than ${policyLimits.members} members`);
-            }
-          },
-        };
-        return {
-          item,
-          end: () => {
-            this.#sets.set(name, builder.build());
-            this.#refusedSets.delete(name);
-          },
-        };
-      },
-    };
-  }
-
-  /** Of the block that was read last. */
-  #peerProblem(): string | null {
-    const { family, words, prefix } = this.#address;
-    const problem = peerProblem(family, words, prefix);
-    return problem === null ? null : `"${formatWords(family, words, 0, prefix)}" ${problem}`;
-  }
-
   #expectRules(): Expectation {
     return {
       what: "a list of rules",
@@ -242,7 +180,7 @@ export class PolicyExpectation implements Expectation, MapExpectation {
       map: () => ({
         key: (name) => {
           const bytes = Buffer.from(name, "utf8");
-          const problem = this.#address.readAddress(bytes, 0, bytes.length) ?? this.#peerProblem();
+          const problem = this.#address.readAddress(bytes, 0, bytes.length) ?? peerProblemOf(this.#address);
           const address = formatWords(this.#address.family, this.#address.words, 0, this.#address.prefix);
           if (problem !== null) this.#reader.problem(problem);
           else if (this.#identities.has(address)) this.#reader.problem(`is ${address}, which is there twice`);

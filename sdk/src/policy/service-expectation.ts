@@ -45,10 +45,7 @@ export function expectServices(
     list(): ListExpectation {
       const services = new Compacting(normaliseServices);
       return {
-        item: {
-          what: "a service (a map)",
-          map: () => new ServiceExpectation(reader, take, (service) => services.add(service)),
-        },
+        item: expectService(reader, take, (service) => services.add(service)),
         end(length) {
           if (length === 0 && !mayBeEmpty) reader.problem("is empty; leave it out for every service");
           done(services.take());
@@ -56,6 +53,14 @@ export function expectServices(
       };
     },
   };
+}
+
+export function expectService(
+  reader: DocumentReader,
+  take: TakeEntries,
+  done: (service: Service) => void,
+): Expectation & Required<Pick<Expectation, "map">> {
+  return { what: "a service (a map)", map: () => new ServiceExpectation(reader, take, done) };
 }
 
 /** One service: `{ protocol, ports }` or `{ protocol, type, code }`. */

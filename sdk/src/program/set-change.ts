@@ -21,6 +21,11 @@ export function changeOf(from: ProgramSet, to: ProgramSet): SetChange | null {
   throw new TypeError("a set of peers cannot become a set of pairs");
 }
 
+/** True when there is nothing to add and nothing to remove. */
+export function isNoChange({ added, removed }: SetChange): boolean {
+  return [added, removed].every((set) => memberSets(set).every((members) => members.size === 0));
+}
+
 /** Members in the kernel: of pairs, every member with every port. */
 export function countMembers(set: ProgramSet, family: Family): number {
   const count = (members: AddressSet): number => (family === 4 ? members.size4 : members.size6);

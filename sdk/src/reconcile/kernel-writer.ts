@@ -2,8 +2,9 @@ import { AntennaError } from "../error.js";
 import type { Family } from "../policy/model.js";
 import type { Difference, PacketFilter, VerifyScope } from "../ports.js";
 import type { RuleProgram, SetKey } from "../program/program.js";
-import type { Command, Installed } from "./command.js";
-import { planRemove, planSafe } from "./plan.js";
+import type { Command, Installed, Plan } from "./command.js";
+import { readCorrections } from "./corrections.js";
+import { planRemove, planRepair, planSafe } from "./plan.js";
 
 /**
  * What is known about the kernel. `unknown`: something of ours may stand there, of a run before or of an apply that
@@ -177,8 +178,9 @@ export class KernelWriter {
   }
 
   /**
-   * Undoes what a foreign hand did. Rules are written again; a set that is gone or holds something else is replaced by
-   * a new instance with the right content, so that no packet meets it half-filled.
+   * Undoes what a foreign hand did. Rules are written again. Members that are missing or too many are added and deleted in
+   * place, where no packet sees a mixture. A set that is gone, was made otherwise, or differs in too much is replaced by a
+   * new instance with the right content, so that no packet meets it half-filled.
    */
   async repair(differences: readonly Difference[], signal: AbortSignal): Promise<void> {
     const standing = this.#standing;
@@ -192,17 +194,49 @@ export class KernelWriter {
       return;
     }
     if (broken.size > 0) {
-      const live = await this.#filter.instances({ signal });
-      const plan = planSafe(without(installed, broken), installed.program, live);
-      await this.#write(() => this.#filter.execute(plan.commands, { signal }));
-      this.#untidy = true;
-      this.#stand(plan.installed);
+      // Where the rules are wrong too, a member alone may mean what neither the one nor the other state means.
+      const inPlace = differences.every((found) => found.kind === "set-members");
+      const wrong = inPlace ? await this.#mend(installed, broken, signal) : broken;
+      if (wrong.size > 0) await this.#replace(wrong, signal);
       return;
     }
     const commands: Command[] = families
       .filter((family) => differences.some((found) => found.family === null || found.family === family))
       .map((family) => ({ kind: "switch-rules", family, installed }));
     await this.#write(() => this.#filter.execute(commands, { signal }));
+  }
+
+  /**
+   * Brings sets to their members and reads them again, since others may write at the same time. All sets are read: one that
+   * nobody told of counts for what a packet sees. Gives the sets that are to be replaced.
+   */
+  async #mend(
+    installed: Installed,
+    broken: ReadonlySet<SetKey>,
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<SetKey>> {
+    const all = installed.instances.keys();
+    const { corrections, untold } = await readCorrections(this.#filter, installed, all, signal);
+    if (untold.size > 0) return new Set([...broken, ...untold, ...corrections.keys()]);
+    if (corrections.size === 0) return untold;
+    const plan = planRepair(installed, corrections, await this.#filter.instances({ signal }));
+    await this.#execute(plan, signal);
+    const after = await readCorrections(this.#filter, plan.installed, corrections.keys(), signal);
+    return new Set([...after.untold, ...after.corrections.keys()]);
+  }
+
+  async #replace(keys: ReadonlySet<SetKey>, signal: AbortSignal): Promise<void> {
+    if (this.#standing.kind !== "installed") return;
+    const { installed } = this.#standing;
+    const live = await this.#filter.instances({ signal });
+    await this.#execute(planSafe(without(installed, keys), installed.program, live), signal);
+  }
+
+  /** A plan of a repair. Whatever it puts aside is swept later. */
+  async #execute({ commands, installed }: Plan, signal: AbortSignal): Promise<void> {
+    await this.#write(() => this.#filter.execute(commands, { signal }));
+    if (commands.some(({ kind }) => kind === "create-set")) this.#untidy = true;
+    this.#stand(installed);
   }
 
   async #prove(installed: Installed, signal: AbortSignal): Promise<void> {

@@ -27,8 +27,30 @@ const families: readonly Family[] = [4, 6];
  * @param live Names of instances that exist, whoever made them: new ones avoid these.
  */
 export function planSafe(installed: Installed | null, next: RuleProgram, live: ReadonlySet<string>): Plan {
+  return planChanges(installed, next, live, installed === null ? [] : changedSets(installed, next));
+}
+
+/**
+ * From sets whose members somebody changed back to those that are meant, in the same way: on the way no packet's verdict is
+ * another than under what was found or under what is meant. The rules must stand as they were written.
+ *
+ * @param corrections What every set that differs lacks, and what it has too much.
+ */
+export function planRepair(
+  installed: Installed,
+  corrections: ReadonlyMap<SetKey, SetChange>,
+  live: ReadonlySet<string>,
+): Plan {
+  return planChanges(installed, installed.program, live, correctedSets(installed, corrections));
+}
+
+function planChanges(
+  installed: Installed | null,
+  next: RuleProgram,
+  live: ReadonlySet<string>,
+  changes: readonly ChangedSet[],
+): Plan {
   const sameRules = installed?.program.rulesDigest === next.rulesDigest;
-  const changes = installed === null ? [] : changedSets(installed, next);
   const inPlace = new Set(sameRules ? changesInPlace(changes) : []);
 
   const names = new Set([
@@ -82,7 +104,8 @@ export function planRemove(installed: Installed): readonly Command[] {
 interface ChangedSet {
   readonly key: SetKey;
   readonly instance: SetInstance;
-  readonly before: ProgramSet;
+  /** Members that it holds before the change. */
+  readonly held: Readonly<Record<Family, number>>;
   readonly change: SetChange;
   readonly use: SetUse;
   /** Some packet that passed may be denied after it. */
@@ -97,12 +120,39 @@ function changedSets(installed: Installed, next: RuleProgram): readonly ChangedS
     if (before === undefined || after === undefined || before.kind !== after.kind) continue;
     const change = changeOf(before, after);
     if (change === null) continue;
-    const use = uses.get(key) ?? { leaning: "either", places: [] };
-    const [more, fewer] = [isEmpty(change.added), isEmpty(change.removed)].map((empty) => !empty);
-    const narrows = use.leaning === "either" || (use.leaning === "allows" ? fewer === true : more === true);
-    changed.push({ key, instance, before, change, use, narrows });
+    const held = eachFamily((family) => countMembers(before, family));
+    changed.push(changedSet({ key, instance, held, change }, uses));
   }
   return changed;
+}
+
+function correctedSets(
+  installed: Installed,
+  corrections: ReadonlyMap<SetKey, SetChange>,
+): readonly ChangedSet[] {
+  const uses = setUses(installed.program);
+  const changed: ChangedSet[] = [];
+  for (const [key, change] of corrections) {
+    const [instance, meant] = [installed.instances.get(key), installed.program.sets.get(key)];
+    if (instance === undefined || meant === undefined) continue;
+    const held = eachFamily(
+      (family) =>
+        countMembers(meant, family) -
+        countMembers(change.added, family) +
+        countMembers(change.removed, family),
+    );
+    changed.push(changedSet({ key, instance, held, change }, uses));
+  }
+  return changed;
+}
+
+function changedSet(
+  set: Pick<ChangedSet, "key" | "instance" | "held" | "change">,
+  uses: ReadonlyMap<SetKey, SetUse>,
+): ChangedSet {
+  const use = uses.get(set.key) ?? { leaning: "either", places: [] };
+  const [more, fewer] = [!isEmpty(set.change.added), !isEmpty(set.change.removed)];
+  return { ...set, use, narrows: use.leaning === "either" || (use.leaning === "allows" ? fewer : more) };
 }
 
 /** The changes that may be made to the sets as they stand, under the same rules. */
@@ -112,12 +162,19 @@ function changesInPlace(changes: readonly ChangedSet[]): readonly ChangedSet[] {
 }
 
 /** Additions come first, so that there is room for the old and the new members together; one more for a /0 in two halves. */
-function fits({ instance, before, change }: ChangedSet): boolean {
+function fits({ instance, held, change }: ChangedSet): boolean {
   return families.every((family) => {
-    const room =
-      instance.capacity[family] - countMembers(before, family) - countMembers(change.added, family);
+    const room = instance.capacity[family] - held[family] - countMembers(change.added, family);
+    if (replacesHalves(change, family)) return false;
     return room >= 2 && (instance.shapes[family] === "blocks" || holdsOnlyHosts(change.added, family));
   });
+}
+
+/** A /0 stands as its two halves. Each may be a member by itself, which cannot go while the other way of saying it comes. */
+function replacesHalves(change: SetChange, family: Family): boolean {
+  const [added, removed] = [addressesOf(change.added), addressesOf(change.removed)];
+  if (!added.coversFamily(family) && !removed.coversFamily(family)) return false;
+  return added.hasFamily(family) && removed.hasFamily(family);
 }
 
 /** More changed sets than this are not compared one with another. */
@@ -169,14 +226,17 @@ function newInstance(
   standing: SetInstance | undefined,
   taken: ReadonlySet<string>,
 ): SetInstance {
-  const each = <T>(make: (family: Family) => T): Readonly<Record<Family, T>> => ({ 4: make(4), 6: make(6) });
   return {
     key,
     name: freeName(key, standing, taken),
     kind: content.kind,
-    shapes: each((family) => (holdsOnlyHosts(content, family) ? "hosts" : "blocks")),
-    capacity: each((family) => capacityFor(countMembers(content, family))),
+    shapes: eachFamily((family) => (holdsOnlyHosts(content, family) ? "hosts" : "blocks")),
+    capacity: eachFamily((family) => capacityFor(countMembers(content, family))),
   };
+}
+
+function eachFamily<T>(make: (family: Family) => T): Readonly<Record<Family, T>> {
+  return { 4: make(4), 6: make(6) };
 }
 
 /** Room to grow in place to the double at least. */

@@ -12,9 +12,13 @@ export interface StoredState {
   readonly policy: Policy | null;
   /** `sha256:…` of `policy`. */
   readonly digest: string | null;
+  /** Who vouches for `policy`, as it came with it; absent: nobody was asked to. */
+  readonly proof?: Uint8Array;
   /** The highest version ever accepted. */
   readonly floor: AcceptedPolicy | null;
   readonly suspended: boolean;
+  /** Rules of ours stand, or are about to, on a host whose connections tracking does not all know yet. */
+  readonly unsettled: boolean;
 }
 
 /** What a newer policy adds to and takes from the sets of the one before, by name. Nothing else differs but the version. */
@@ -23,18 +27,26 @@ export type MemberChanges = ReadonlyMap<string, { readonly added: AddressSet; re
 /** What is small, as JSON; the members follow it as they lie in memory. */
 interface ImageHead {
   readonly suspended: boolean;
+  /** Absent: false. */
+  readonly unsettled?: boolean;
   readonly floor: { readonly version: string; readonly digest: string } | null;
   readonly policy: {
     readonly version: string;
     readonly digest: string;
+    /** Base64. */
+    readonly proof?: string;
     readonly document: unknown;
     readonly sets: readonly (readonly [name: string, v4: number, v6: number])[];
   } | null;
 }
 
+type FlagsHead = Pick<ImageHead, "suspended" | "unsettled" | "floor">;
+
 interface MembersHead {
   readonly version: string;
   readonly digest: string;
+  /** Base64. */
+  readonly proof?: string;
   readonly floor: { readonly version: string; readonly digest: string } | null;
   readonly sets: readonly (readonly [name: string, added: BlockCounts, removed: BlockCounts])[];
 }
@@ -43,14 +55,14 @@ interface MembersHead {
 export function writeImage(state: StoredState): readonly Uint8Array[] {
   const { policy, digest } = state;
   const head: ImageHead = {
-    suspended: state.suspended,
-    floor: floorText(state.floor),
+    ...flagsOf(state),
     policy:
       policy === null || policy.version === null || digest === null
         ? null
         : {
             version: formatVersion(policy.version),
             digest,
+            ...proofText(state),
             document: policyDocumentWithoutSets(policy),
             sets: [...policy.sets].map(([name, set]) => [name, ...blockCounts(set)]),
           },
@@ -65,18 +77,17 @@ export function writeImage(state: StoredState): readonly Uint8Array[] {
 export function readImage(payload: Uint8Array): StoredState | null {
   return guarded(() => {
     const { head, members } = readHead<ImageHead>(payload);
-    const { suspended, floor, policy } = head;
-    if (typeof suspended !== "boolean") return null;
-    if (policy === null)
-      return members.rest === 0 ? { policy: null, digest: null, floor: readFloor(floor), suspended } : null;
+    const { policy } = head;
+    const flags = readFlagsOf(head);
+    if (policy === null) return members.rest === 0 ? { policy: null, digest: null, ...flags } : null;
     const sets = new Map(policy.sets.map(([name, v4, v6]) => [String(name), members.take([v4, v6])]));
     if (members.rest > 0 || typeof policy.digest !== "string") return null;
     const read = readPolicyValue(policy.document, sets, "read the stored policy");
     return {
       policy: { ...read, version: readVersion(policy.version) },
       digest: policy.digest,
-      floor: readFloor(floor),
-      suspended,
+      ...readProof(policy.proof),
+      ...flags,
     };
   });
 }
@@ -94,6 +105,7 @@ export function writeMembers(state: StoredState, changes: MemberChanges): readon
   const head: MembersHead = {
     version: formatVersion(policy.version),
     digest,
+    ...proofText(state),
     floor: floorText(state.floor),
     sets: [...changes].map(([name, { added, removed }]) => [name, blockCounts(added), blockCounts(removed)]),
   };
@@ -117,10 +129,12 @@ export function readMembers(state: StoredState, payload: Uint8Array): StoredStat
       sets.set(name, set.with(...([members.take(added), members.take(removed)] as const)));
     }
     if (members.rest > 0) return null;
+    const { proof: _, ...rest } = state;
     return {
-      ...state,
+      ...rest,
       policy: { ...policy, version: readVersion(head.version), sets },
       digest: head.digest,
+      ...readProof(head.proof),
       floor: readFloor(head.floor),
     };
   });
@@ -128,15 +142,24 @@ export function readMembers(state: StoredState, payload: Uint8Array): StoredStat
 
 /** What is not the policy. */
 export function writeFlags(state: StoredState): readonly Uint8Array[] {
-  return writeHead({ suspended: state.suspended, floor: floorText(state.floor) });
+  return writeHead(flagsOf(state));
 }
 
 export function readFlags(state: StoredState, payload: Uint8Array): StoredState | null {
   return guarded(() => {
-    const { head, members } = readHead<Pick<ImageHead, "suspended" | "floor">>(payload);
-    if (typeof head.suspended !== "boolean" || members.rest > 0) return null;
-    return { ...state, suspended: head.suspended, floor: readFloor(head.floor) };
+    const { head, members } = readHead<FlagsHead>(payload);
+    return members.rest > 0 ? null : { ...state, ...readFlagsOf(head) };
   });
+}
+
+function flagsOf({ suspended, unsettled, floor }: StoredState): FlagsHead {
+  return { suspended, ...(unsettled && { unsettled }), floor: floorText(floor) };
+}
+
+function readFlagsOf(head: FlagsHead): Pick<StoredState, "suspended" | "unsettled" | "floor"> {
+  const { suspended, unsettled = false } = head;
+  if (typeof suspended !== "boolean" || typeof unsettled !== "boolean") throw new TypeError("not a flag");
+  return { suspended, unsettled, floor: readFloor(head.floor) };
 }
 
 function writeHead(head: object): readonly Uint8Array[] {
@@ -194,6 +217,16 @@ function guarded(read: () => StoredState | null): StoredState | null {
   } catch {
     return null;
   }
+}
+
+function proofText({ proof }: StoredState): { readonly proof?: string } {
+  return proof === undefined ? {} : { proof: Buffer.from(proof).toString("base64") };
+}
+
+function readProof(proof: unknown): Pick<StoredState, "proof"> {
+  if (proof === undefined) return {};
+  if (typeof proof !== "string") throw new TypeError("a proof is a text");
+  return { proof: new Uint8Array(Buffer.from(proof, "base64")) };
 }
 
 function floorText(floor: AcceptedPolicy | null): ImageHead["floor"] {

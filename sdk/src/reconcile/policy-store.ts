@@ -31,20 +31,28 @@ const snapshotName = /^state-([1-9][0-9]{0,14})\.snapshot$/;
 const journalName = /^state-([1-9][0-9]{0,14})\.journal$/;
 const temporaryName = "state.tmp";
 
-export const emptyState: StoredState = { policy: null, digest: null, floor: null, suspended: false };
+export const emptyState: StoredState = {
+  policy: null,
+  digest: null,
+  floor: null,
+  suspended: false,
+  unsettled: false,
+};
 
 type Change = { readonly kind: "members"; readonly changes: MemberChanges } | { readonly kind: "flags" };
 
 interface Batch {
   /** null: only a snapshot holds it. */
   changes: { readonly change: Change; readonly state: StoredState }[] | null;
+  /** False: written is enough, a later batch makes it durable. */
+  durable: boolean;
   readonly done: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: AntennaError) => void;
 }
 
 /**
- * The last known good policy, the version floor and the suspended flag, on disk: a snapshot and a journal of what
+ * The last known good policy, the version floor and two flags, on disk: a snapshot and a journal of what
  * changed since, both checksummed; of each the generation before is kept too.
  *
  * What `save` has promised survives a crash at any byte. A torn end of a journal is what a crash leaves and is passed
@@ -64,6 +72,8 @@ export class PolicyStore implements AsyncDisposable {
   #journal: AppendFile | null = null;
   #journalBytes = 0;
   #journalFrames = 0;
+  /** The journal's name may be lost with the machine. */
+  #journalIsNew = false;
   #snapshotBytes = 0;
   #snapshotSum = 0;
   /** The end of the journal is not known to be good, or there is no snapshot it belongs to. */
@@ -102,6 +112,18 @@ export class PolicyStore implements AsyncDisposable {
    * written go together.
    */
   save(state: StoredState, members: MemberChanges | null = null): Promise<void> {
+    return this.#keep(state, members, true);
+  }
+
+  /**
+   * Like `save`, but resolves when it is written: the death of the process loses nothing. That of the machine may, until a
+   * later `save` made it durable too.
+   */
+  note(state: StoredState): Promise<void> {
+    return this.#keep(state, null, false);
+  }
+
+  #keep(state: StoredState, members: MemberChanges | null, durable: boolean): Promise<void> {
     if (this.#closed) return Promise.reject(closedStore());
     const before = this.#state;
     this.#state = state;
@@ -110,6 +132,7 @@ export class PolicyStore implements AsyncDisposable {
     else if (state.policy === before.policy && state.digest === before.digest) change = { kind: "flags" };
     this.#batch ??= newBatch();
     const batch = this.#batch;
+    batch.durable ||= durable;
     if (change === null) batch.changes = null;
     else batch.changes?.push({ change, state });
     this.#write();
@@ -156,7 +179,7 @@ export class PolicyStore implements AsyncDisposable {
       try {
         const outgrown = this.#journalBytes > Math.max(minJournalBytes, this.#snapshotBytes);
         if (batch.changes === null || this.#snapshotNext || outgrown) await this.#writeSnapshot(this.#state);
-        else await this.#append(batch.changes);
+        else await this.#append(batch.changes, batch.durable);
         batch.resolve();
       } catch (error) {
         this.#snapshotNext = true;
@@ -192,7 +215,7 @@ export class PolicyStore implements AsyncDisposable {
     await this.#dropAllBut(generation, before);
   }
 
-  async #append(changes: NonNullable<Batch["changes"]>): Promise<void> {
+  async #append(changes: NonNullable<Batch["changes"]>, durable: boolean): Promise<void> {
     const chunks: Uint8Array[] = [];
     const fresh = this.#journal === null;
     this.#journal ??= await this.#files.append(`state-${this.#generation}.journal`, true);
@@ -207,8 +230,12 @@ export class PolicyStore implements AsyncDisposable {
       chunks.push(...writeFrame(kinds[change.kind], frames++, payload));
     }
     await this.#journal.write(chunks);
-    await this.#journal.sync();
-    if (fresh) await this.#files.syncNames();
+    this.#journalIsNew ||= fresh;
+    if (durable) {
+      await this.#journal.sync();
+      if (this.#journalIsNew) await this.#files.syncNames();
+      this.#journalIsNew = false;
+    }
     this.#journalFrames = frames;
     this.#journalBytes += chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
   }
@@ -216,6 +243,7 @@ export class PolicyStore implements AsyncDisposable {
   async #closeJournal(): Promise<void> {
     const journal = this.#journal;
     this.#journal = null;
+    this.#journalIsNew = false;
     await journal?.close();
   }
 
@@ -368,7 +396,7 @@ function newBatch(): Batch {
     resolve = fulfil;
     reject = fail;
   });
-  return { changes: [], done, resolve, reject };
+  return { changes: [], durable: false, done, resolve, reject };
 }
 
 function errorCode(error: unknown): string | null {

@@ -4,6 +4,7 @@ import type { Clock } from "../ports.js";
 /** Why an agent is not as it should be. Codes are part of the contract of `status`; more may come. */
 export type ProblemCode =
   | "policy-refused" // a policy was refused; the old one is kept
+  | "rolled-back" // a policy on trial failed; the one before is in force again
   | "policy-missing" // nothing to enforce yet
   | "apply-failed" // the kernel refuses what the policy asks; the last good one is kept
   | "verify-failed" // the kernel cannot be read, so drift may go unseen
@@ -14,8 +15,13 @@ export type ProblemCode =
   | "storage" // the state directory cannot be written
   | "state-corrupt" // stored state failed its checksum
   | "rule-displaced"
+  | "leftovers" // the kernel keeps what an earlier policy left, since a rule that is not ours refers to it
   | "drift-fight"
-  | "cut-mark-overwritten";
+  | "cut-mark-overwritten"
+  | "not-paired" // a controller is configured, and this host has no identity
+  | "link-down" // no session with the controller; the last policy is enforced
+  | "clock-skew" // this host's clock and the controller's disagree
+  | "trust-refused"; // the controller told roots or keys that nobody trusted vouches for
 
 /** Something that is wrong now. */
 export interface StandingProblem {

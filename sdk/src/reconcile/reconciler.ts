@@ -19,6 +19,8 @@ export interface ReconcilerOptions {
   readonly random: () => number;
   readonly problems: ProblemBoard;
   readonly settleMs: number;
+  /** What `unsettled` told last, in a run before. */
+  readonly unsettled: boolean;
   readonly listener: ReconcilerListener;
 }
 
@@ -26,6 +28,11 @@ export interface ReconcilerListener {
   /** The goal stands, and tracked flows are judged by it; before whoever waits for it goes on. Also after failures. */
   reached(goal: Goal): void;
   state(state: SyncState, previous: SyncState): void;
+  /**
+   * True: rules of ours are about to stand where there were none, and tracking begins; awaited. False: rules that drop
+   * are about to. To be remembered across restarts. Never rejects.
+   */
+  unsettled(unsettled: boolean): Promise<void>;
   drift(repair: Repair): void;
   cut(report: CutReport): void;
 }
@@ -72,6 +79,7 @@ export class Reconciler implements AsyncDisposable {
   /** Since when our rules make the kernel track; -Infinity: since before this start; null: they do not. */
   #trackingSince: number | null = null;
   #settling = false;
+  #unsettled: boolean;
   /** Not before: sweeping that fails is tried again later. */
   #tidyAt = 0;
   #tidyFailures = 0;
@@ -85,6 +93,7 @@ export class Reconciler implements AsyncDisposable {
     this.#random = random;
     this.#problems = problems;
     this.#settleMs = options.settleMs;
+    this.#unsettled = options.unsettled;
     this.#listener = listener;
     this.#writer = new KernelWriter(filter);
     this.#drift = new DriftKeeper({
@@ -115,6 +124,7 @@ export class Reconciler implements AsyncDisposable {
         { due: () => this.#flows.due, run: () => this.#judge() },
         { due: () => (this.#writer.untidy ? this.#tidyAt : null), run: () => this.#tidy() },
         { due: () => this.#drift.calmAt, run: () => this.#calmDown() },
+        { due: () => this.#settledAt, run: () => this.#setUnsettled(false) },
       ],
       (error) => logger.error({ error }, "a step of the reconciler failed unexpectedly"),
     );
@@ -270,6 +280,7 @@ export class Reconciler implements AsyncDisposable {
     const now = this.#clock.now();
     // Tracking begins with our rules, at the earliest when they are written now.
     const observes = goal.enforcing && now < (this.#trackingSince ?? now) + this.#settleMs;
+    if (this.#trackingSince === null && this.#settleMs > 0) await this.#setUnsettled(true);
     await this.#switchTo(goal.program(observes));
     this.#trackingSince ??= this.#clock.now();
     this.#settling = observes;
@@ -283,11 +294,12 @@ export class Reconciler implements AsyncDisposable {
     const candidates = observing === null ? [program] : [program, observing];
     const found = await this.#writer.look(candidates, this.#abort.signal);
     this.#looked = true;
-    if (found !== null && found === observing) {
-      // Killed while settling: nothing has been enforced yet, so settling begins anew.
-      this.#trackingSince = this.#clock.now();
-    } else if (this.#writer.standing.kind !== "empty") {
-      this.#trackingSince = Number.NEGATIVE_INFINITY;
+    if (this.#writer.standing.kind !== "empty") {
+      // Killed while settling: nothing has been enforced yet, so settling begins anew, whatever policy it was for.
+      const settles = found !== null && found === observing;
+      const isUnsettled = settles || (this.#unsettled && found?.drops !== true);
+      this.#trackingSince = isUnsettled ? this.#clock.now() : Number.NEGATIVE_INFINITY;
+      await this.#setUnsettled(isUnsettled);
     }
     if (found === null) return;
     this.#logger.info(
@@ -299,14 +311,31 @@ export class Reconciler implements AsyncDisposable {
     this.#flows.ask("policy");
   }
 
+  /** When rules that drop nothing, and are not on their way to, have let tracking run for long enough. */
+  get #settledAt(): number | null {
+    const waits = this.#unsettled && !this.#settling && this.#trackingSince !== null;
+    return waits ? (this.#trackingSince ?? 0) + this.#settleMs : null;
+  }
+
+  async #setUnsettled(unsettled: boolean): Promise<void> {
+    if (this.#unsettled === unsettled) return;
+    this.#unsettled = unsettled;
+    await this.#listener.unsettled(unsettled);
+  }
+
   async #switchTo(program: RuleProgram): Promise<void> {
     const before = this.#writer.standing;
     const wasDropping = before.kind === "installed" && before.installed.program.drops;
     const begins = program.drops && !wasDropping && before.kind !== "unknown";
     const began = this.#clock.now();
+    const beforeRules = async () => {
+      if (begins) await this.#flows.prepare(program);
+      // Not waited for: enforcing does not wait for the disk.
+      void this.#setUnsettled(false);
+    };
     const result = await this.#writer.switchTo(program, {
       signal: this.#abortWrites.signal,
-      ...(begins && { beforeRules: () => this.#flows.prepare(program) }),
+      ...((begins || (program.drops && this.#unsettled)) && { beforeRules }),
     });
     if (this.#writer.standing !== before) this.#drift.watch();
     if (!result.wrote) return;
