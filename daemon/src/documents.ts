@@ -6,6 +6,7 @@ import type {
   Problem,
   Removal,
   VerifyReport,
+  WorkloadContext,
 } from "@antenna/sdk";
 
 /** What a daemon adds to a problem's code: those of the agent, and its own. */
@@ -18,7 +19,6 @@ export interface StatusProblem {
 
 /** `antenna status --json`. */
 export interface StatusDocument extends Omit<AgentStatus, "problems"> {
-  readonly link: { readonly state: "none"; readonly controller: null; readonly lastSync: null };
   readonly budget: BudgetDocument;
   readonly losses: { readonly events: number; readonly summaries: number };
   readonly problems: readonly StatusProblem[];
@@ -44,6 +44,23 @@ export interface BudgetDocument {
 export interface Usage {
   readonly used: number;
   readonly limit: number;
+}
+
+/** `antenna context --json`. */
+export interface ContextDocument extends WorkloadContext {
+  readonly workload: string;
+  /** Those of this host; none are looked for in this version. */
+  readonly containers: readonly never[];
+}
+
+/** What a daemon answers to `context`. */
+export interface ContextAnswer {
+  readonly workload: string;
+  /** null: not gathered, or not yet. */
+  readonly context: WorkloadContext | null;
+  /** HOST:PORT of who is told; null: nobody. */
+  readonly controller: string | null;
+  readonly namespace: string | null;
 }
 
 /** `antenna policy check --json`. */

@@ -1,11 +1,12 @@
-import { join, resolve } from "node:path";
-import { AntennaError } from "@antenna/sdk";
-import type { Invocation } from "./command.js";
-import { ask } from "./control/client.js";
-import { socketName } from "./control/protocol.js";
+import { resolve } from "node:path";
+import type { Invocation } from "@antenna/sdk/command-line";
+import { type AskOptions, ask, placeSocket } from "@antenna/sdk/control-socket";
 
-/** Longest path of a unix socket: `sun_path` of unix(7), its final zero left out. */
-const longestSocketPath = 107;
+/** Who answers on the control socket, for people. */
+export const daemonServer: AskOptions["server"] = {
+  name: "daemon",
+  start: "start one with `antenna run`, or name its --state-dir",
+};
 
 /** The daemon's state directory: `--state-dir`, `ANTENNA_STATE_DIR`, the configuration, the default. */
 export async function findStateDir(invocation: Invocation): Promise<string> {
@@ -22,15 +23,7 @@ export async function findStateDir(invocation: Invocation): Promise<string> {
 
 /** Path of the control socket; rejects with `input-refused` where no socket can be made under that name. */
 export function socketPath(stateDir: string): string {
-  const path = join(stateDir, socketName);
-  if (Buffer.byteLength(path) <= longestSocketPath) return path;
-  const problem = `${path} is longer than the ${longestSocketPath} bytes that a socket's path may have`;
-  throw new AntennaError({
-    code: "input-refused",
-    operation: "place the control socket",
-    message: `${problem}; choose a shorter state directory`,
-    problems: [{ path: "stateDir", problem }],
-  });
+  return placeSocket(stateDir, "antenna.sock", "stateDir");
 }
 
 export interface Question {
@@ -43,5 +36,5 @@ export interface Question {
 /** Asks the daemon that the invocation is about. */
 export async function askDaemon(invocation: Invocation, question: Question): Promise<unknown> {
   const path = socketPath(await findStateDir(invocation));
-  return await ask({ path, signal: invocation.signal, ...question });
+  return await ask({ path, server: daemonServer, signal: invocation.signal, ...question });
 }

@@ -1,5 +1,10 @@
-import { main } from "./cli.js";
-import { systemTerminal } from "./terminal.js";
+import { runCommandLine, systemTerminal } from "@antenna/sdk/command-line";
+import { antenna } from "./cli.js";
+import { pairingKeyVariable } from "./run/pairing-key.js";
+
+// Commands get the environment as it was; children inherit what is left, and the key is none of their business.
+const environment = { ...process.env };
+delete process.env[pairingKeyVariable];
 
 const interrupted = new AbortController();
 for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -7,9 +12,12 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(name, () => interrupted.abort(name));
 }
 
-const code = await main(process.argv.slice(2), {
+// Sockets of a link keep no process alive; a command that waits for an answer does.
+setInterval(() => undefined, 2 ** 30);
+
+const code = await runCommandLine(antenna, process.argv.slice(2), {
   terminal: systemTerminal(),
-  environment: process.env,
+  environment,
   signal: interrupted.signal,
 });
 // Everything is closed and written; what a library left open must not keep the process.

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { stat } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createNamespace, type Namespace } from "../lab/namespace.js";
 import { DaemonProcess, runAntenna, scratch } from "./daemon-process.js";
 
 const full =
   "mode: full\nsets: { web: [10.0.1.10] }\nrules: [ { id: w, direction: in, action: allow, peers: [web] } ]\n";
-const setpriv = "/usr/bin/setpriv";
 
 async function rulesOf(namespace: Namespace): Promise<string> {
   return await namespace.exec("/usr/sbin/iptables-nft-save", []);
@@ -102,6 +102,27 @@ test("a cut mark that the owner's rules use is refused, naming the rule", async 
   assert.match(await rulesOf(namespace), /--mark 0x1000000\/0x1000000 -j DROP/);
 });
 
+test("a state directory that others own or can write to is refused, with owner, mode and what to do", async () => {
+  await using namespace = await createNamespace();
+  await using directory = await scratch();
+  const policy = await directory.write("policy.yaml", full);
+  const state = join(directory.path, "state");
+  const refusal = async (): Promise<string> => {
+    await using daemon = new DaemonProcess({ namespace, args: ["--policy", policy, "--state-dir", state] });
+    // One that starts all the same must not keep the test waiting.
+    const code = await Promise.race([daemon.exited(), sleep(10_000, null)]);
+    assert.equal(code, 1, daemon.log);
+    return daemon.log;
+  };
+  await mkdir(state);
+  await chmod(state, 0o777);
+  assert.match(await refusal(), /belongs to uid 0 with mode 0777, .*chmod 0700.*--state-dir/);
+  await chmod(state, 0o700);
+  await chown(state, 65_534, 65_534);
+  assert.match(await refusal(), /belongs to uid 65534 with mode 0700, not to uid 0, .*chown.*--state-dir/);
+  assert.equal(await namespace.exec("/usr/sbin/nft", ["list", "ruleset"]), "");
+});
+
 describe("purge", () => {
   test("without a daemon: everything of ours goes, the owner's rules stay", async () => {
     await using namespace = await createNamespace();
@@ -160,6 +181,27 @@ describe("purge", () => {
     await assert.rejects(stat(state));
   });
 
+  test("a state directory that was there before stays, empty", async () => {
+    await using namespace = await createNamespace();
+    await using directory = await scratch();
+    const policy = await directory.write("policy.yaml", full);
+    const state = join(directory.path, "state");
+    await mkdir(state, { mode: 0o700 });
+    const args = ["--policy", policy, "--state-dir", state, "--settle", "0s", "--purge-on-exit"];
+    {
+      await using daemon = new DaemonProcess({ namespace, args });
+      await daemon.logged("policy in force");
+      assert.equal(await daemon.stop(), 0);
+      assert.deepEqual(await readdir(state), []);
+    }
+    await using daemon = new DaemonProcess({ namespace, args });
+    await daemon.logged("policy in force");
+    daemon.signal("SIGKILL");
+    await daemon.exited();
+    assert.equal((await runAntenna(namespace, ["purge", "--state-dir", state])).code, 0);
+    assert.deepEqual(await readdir(state), []);
+  });
+
   test("--purge-on-exit leaves nothing behind", async () => {
     await using namespace = await createNamespace();
     await using directory = await scratch();
@@ -171,66 +213,6 @@ describe("purge", () => {
     assert.equal(await daemon.stop(), 0);
     assert.doesNotMatch(await rulesOf(namespace), /ANT-/);
     await assert.rejects(stat(state));
-  });
-});
-
-describe("privileges", () => {
-  test("without NET_ADMIN: exit code 5, and it is named", async () => {
-    await using namespace = await createNamespace();
-    await using directory = await scratch();
-    const policy = await directory.write("policy.yaml", full);
-    await using daemon = new DaemonProcess({
-      namespace,
-      wrapper: [setpriv, "--bounding-set=-net_admin", "--inh-caps=-net_admin"],
-      args: ["--policy", policy, "--state-dir", join(directory.path, "state")],
-    });
-    assert.equal(await daemon.exited(), 5);
-    assert.match(daemon.log, /CAP_NET_ADMIN is missing/);
-    assert.doesNotMatch(daemon.log, /CAP_NET_RAW is missing/);
-  });
-
-  test("root's uid with NET_ADMIN and NET_RAW alone is enough for the own namespace, not for another", async () => {
-    await using namespace = await createNamespace();
-    await using other = await createNamespace();
-    await using directory = await scratch();
-    const policy = await directory.write("policy.yaml", full);
-    const state = join(directory.path, "state");
-    const only = "-all,+net_admin,+net_raw";
-    const wrapper = [setpriv, `--bounding-set=${only}`, `--inh-caps=${only}`];
-    {
-      const args = ["--policy", policy, "--state-dir", state, "--namespace", other.path];
-      await using refused = new DaemonProcess({ namespace, wrapper, args });
-      assert.equal(await refused.exited(), 5);
-      assert.match(refused.log, /CAP_SYS_ADMIN is missing/);
-    }
-    await using daemon = new DaemonProcess({
-      namespace,
-      wrapper,
-      args: ["--policy", policy, "--state-dir", state, "--settle", "0s"],
-    });
-    await daemon.logged("policy in force");
-    assert.match(await rulesOf(namespace), /ANT-IN/);
-    assert.equal(await daemon.stop(), 0);
-  });
-
-  test("on nft any user with these two is enough", async () => {
-    await using namespace = await createNamespace();
-    await using directory = await scratch();
-    const policy = await directory.write("policy.yaml", full);
-    await namespace.exec("/usr/bin/chown", ["-R", "65534", directory.path]);
-    const caps = "-all,+net_admin,+net_raw";
-    const wrapper = [
-      setpriv,
-      "--reuid=65534",
-      "--clear-groups",
-      `--inh-caps=${caps}`,
-      `--ambient-caps=${caps}`,
-    ];
-    const args = ["--policy", policy, "--state-dir", join(directory.path, "state"), "--settle", "0s"];
-    await using daemon = new DaemonProcess({ namespace, wrapper, args });
-    await daemon.logged("policy in force");
-    assert.match(await rulesOf(namespace), /ANT-IN/);
-    assert.equal(await daemon.stop(), 0);
   });
 });
 

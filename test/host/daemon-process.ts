@@ -19,13 +19,14 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs `antenna …` in a namespace to its end. */
+/** Runs `antenna …` in a namespace to its end; `wrapper` starts it, like setpriv(1). */
 export function runAntenna(
   namespace: Namespace,
   args: readonly string[],
-  options: { input?: string } = {},
+  options: { readonly input?: string; readonly wrapper?: readonly string[] } = {},
 ): Promise<Finished> {
-  const [file, argv] = inside(namespace.path, antenna, args);
+  const [program = antenna, ...more] = [...(options.wrapper ?? []), antenna];
+  const [file, argv] = inside(namespace.path, program, [...more, ...args]);
   return new Promise((resolve) => {
     const child = execFile(
       file,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { rename, stat, writeFile } from "node:fs/promises";
+import { rename, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -207,6 +207,15 @@ describe("the daemon", () => {
     await writeFile(policy, `version: 1\n${full}`);
     await until(codes, (found) => found === "policy-refused");
     assert.equal((await statusOf(namespace, state)).mode, "visibility");
+
+    // Nobody offers it any more: there is nothing left to refuse.
+    await unlink(policy);
+    await until(codes, (found) => found === "policy-missing");
+    await writeFile(policy, `version: 1\n${full}`);
+    await until(codes, (found) => found === "policy-refused");
+    await writeFile(policy, visibility);
+    await until(codes, (found) => found === "");
+    assert.equal((await statusOf(namespace, state)).policyVersion, "1.2");
     await daemon.stop();
   });
 
@@ -265,6 +274,30 @@ describe("the daemon", () => {
     assert.equal(await daemon.stop(), 0);
     assert.equal((await receiver.until("STOPPING=1")).pid, daemon.pid);
     assert.equal(receiver.notices.filter(({ text }) => text === "READY=1").length, 1);
+  });
+
+  test("killed while settling: the version counts all the same, and another policy settles anew", async () => {
+    await using namespace = await createNamespace();
+    await using directory = await scratch();
+    const policy = await directory.write("policy.yaml", `version: 5\n${full}`);
+    const state = join(directory.path, "state");
+    const args = ["--policy", policy, "--state-dir", state, "--settle"];
+    const stateOf = () => statusOf(namespace, state).catch(() => null);
+    {
+      await using daemon = new DaemonProcess({ namespace, args: [...args, "60s"] });
+      await until(stateOf, (status) => status?.state === "settling");
+      daemon.signal("SIGKILL");
+      await daemon.exited();
+    }
+    const other = full.replace("[80]", "[81]");
+    await writeFile(policy, `version: 4\n${other}`);
+    await using daemon = new DaemonProcess({ namespace, args: [...args, "3s"] });
+    await until(stateOf, (status) => status?.problems.some(({ code }) => code === "policy-refused") ?? false);
+    await writeFile(policy, `version: 6\n${other}`);
+    const settling = await until(stateOf, (status) => status !== null && status.state !== "starting");
+    assert.equal(settling?.state, "settling");
+    await daemon.logged("policy in force");
+    assert.equal((await statusOf(namespace, state)).policyVersion, "1.6");
   });
 
   test("suspended: the rules are gone and stay so across a restart, until resume", async () => {

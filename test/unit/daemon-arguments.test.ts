@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { entries, main } from "@antenna/daemon/internal/cli.js";
-import { type Command, parseArguments } from "@antenna/daemon/internal/command.js";
-import { UsageError } from "@antenna/daemon/internal/exit-code.js";
-import { commandHelp } from "@antenna/daemon/internal/help.js";
-import type { Terminal } from "@antenna/daemon/internal/terminal.js";
+import { antenna } from "@antenna/daemon/internal/cli.js";
+import {
+  type Command,
+  parseArguments,
+  runCommandLine,
+  type Terminal,
+  UsageError,
+} from "@antenna/sdk/command-line";
+import { commandHelp } from "@antenna/sdk/internal/command-line/help.js";
 
 const sample: Command = {
   name: "sample",
@@ -42,7 +46,7 @@ async function runLine(
 ): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
   const written = record();
   const surroundings = { terminal: written.terminal, environment: {}, signal: new AbortController().signal };
-  const code = await main(argv, surroundings);
+  const code = await runCommandLine(antenna, argv, surroundings);
   return { code, out: written.out, err: written.err };
 }
 
@@ -88,7 +92,7 @@ describe("the command line", () => {
   });
 
   test("--help of every command shows its options and examples", async () => {
-    for (const { name, summary, load } of entries) {
+    for (const { name, summary, load } of antenna.entries) {
       const command = await load();
       assert.equal(command.name, name);
       assert.equal(command.summary, summary);
@@ -97,7 +101,7 @@ describe("the command line", () => {
       const { code, out, err } = await runLine(...name.split(" "), "--help");
       assert.equal(code, 0);
       assert.equal(err, "");
-      assert.equal(out, commandHelp(command));
+      assert.equal(out, commandHelp("antenna", command));
       for (const option of Object.keys(command.options)) assert.ok(out.includes(`--${option}`));
     }
   });

@@ -5,9 +5,9 @@ import { KernelBuild } from "@antenna/daemon/internal/check/kernel-build.js";
 import { kernelFeatures } from "@antenna/daemon/internal/check/kernel-features.js";
 import { missingCapabilities } from "@antenna/daemon/internal/run/capabilities.js";
 import { readCpuSeconds } from "@antenna/daemon/internal/run/usage.js";
-import { printable, table } from "@antenna/daemon/internal/terminal.js";
 import { markUsers } from "@antenna/linux/internal/mark-users.js";
 import { parse } from "@antenna/linux/internal/owner-rules.js";
+import { printable, table } from "@antenna/sdk/command-line";
 
 const nothing = { release: "6.1.0", config: null, builtIn: null, installed: null, loaded: [] };
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { environmentName, keyNames, keys } from "@antenna/daemon/internal/config/keys.js";
 import { type LoadedConfiguration, loadConfiguration } from "@antenna/daemon/internal/config/read.js";
-import { formatDuration, parseDuration } from "@antenna/daemon/internal/duration.js";
 import { operatorEssentials } from "@antenna/daemon/internal/run/essential-facts.js";
 import { AntennaError } from "@antenna/sdk";
+import { formatDuration, parseDuration } from "@antenna/sdk/command-line";
 import fc from "fast-check";
 
 const seed = Number(process.env.ANTENNA_SEED ?? Date.now() % 2 ** 31);
@@ -158,6 +158,16 @@ describe("where a value comes from", () => {
     assert.deepEqual(values["essentials.allow"], [
       { direction: "out", addresses: ["10.0.0.9"], services: null },
     ]);
+  });
+
+  test("a trial has a window of a second at least; the pairing key is no key of the configuration", async () => {
+    const [problem, ...more] = await problemsOf("commitConfirm: { window: 999ms }");
+    assert.match(problem ?? "", /^commitConfirm\.window: "999ms" is less than 1s/);
+    assert.deepEqual(more, []);
+    const environment = { ANTENNA_COMMIT_CONFIRM_WINDOW: "1s", ANTENNA_PAIRING_KEY: "id.secret.fingerprint" };
+    const loaded = await load("", environment);
+    assert.equal(loaded.values["commitConfirm.window"], 1_000);
+    assert.ok(!JSON.stringify([loaded.values, [...loaded.given]]).includes("secret"));
   });
 
   test("a bad value in the environment names its variable", async () => {

@@ -8,7 +8,7 @@ import { FileWatch, watchPoints } from "@antenna/daemon/internal/run/file-watch.
 import { PolicySource } from "@antenna/daemon/internal/run/policy-source.js";
 import { Problems } from "@antenna/daemon/internal/run/problems.js";
 import { findResolvers, parseResolvConf } from "@antenna/daemon/internal/run/resolvers.js";
-import { type Policy, readPolicyFile } from "@antenna/sdk";
+import { AntennaError, type Policy, readPolicyFile } from "@antenna/sdk";
 
 let directory = "";
 beforeEach(async () => {
@@ -129,7 +129,7 @@ describe("a policy file", () => {
       logger: silent,
       graceMs: 30,
     });
-    const codes = (): readonly string[] => problems.with([]).map(({ code }) => code);
+    const codes = (): readonly string[] => problems.with([], { ofFile: true }).map(({ code }) => code);
     return { applied, codes, problems, [Symbol.dispose]: () => source[Symbol.dispose]() };
   }
 
@@ -157,23 +157,72 @@ describe("a policy file", () => {
     await writeFile(path, "mode: full\nrules: [ { id: x } ]\n");
     using source = await follow(path);
     await until(() => source.codes().includes("policy-refused"), "told");
-    assert.match(source.problems.with([])[0]?.message ?? "", /policy\.yaml: rules\[0\]/);
+    assert.match(source.problems.with([], { ofFile: true })[0]?.message ?? "", /policy\.yaml: rules\[0\]/);
     assert.deepEqual(source.applied, []);
     await writeFile(path, "mode: full\n");
     await until(() => source.applied.length > 0 && source.codes().length === 0, "applied");
   });
 
+  const refusal = new AntennaError({
+    code: "version-refused",
+    operation: "admit a policy version",
+    message: "1.1 is lower than 1.2",
+  });
+
+  test("refused by the agent: over when the file is gone, whatever the agent still says", async () => {
+    const path = join(directory, "policy.yaml");
+    await writeFile(path, "version: 1\nmode: full\n");
+    using source = await follow(path, () => Promise.reject(refusal));
+    await until(() => source.codes().includes("policy-refused"), "told");
+    await unlink(path);
+    await until(() => source.codes().includes("policy-missing"), "missing");
+    const agents = [{ code: "policy-refused", message: "1.1 is lower than 1.2", since: "" }];
+    assert.deepEqual(
+      source.problems.with(agents, { ofFile: true }).map(({ code }) => code),
+      ["policy-missing"],
+    );
+  });
+
+  test("refused, then replaced by a good one: over at once, not when that one has settled", async () => {
+    const path = join(directory, "policy.yaml");
+    await writeFile(path, "version: 1\nmode: full\n");
+    using source = await follow(path, (policy) =>
+      policy.version === null ? new Promise(() => {}) : Promise.reject(refusal),
+    );
+    await until(() => source.codes().includes("policy-refused"), "told");
+    await writeFile(path, "mode: full\n");
+    await until(() => source.applied.length === 2, "offered");
+    await until(() => source.codes().length === 0, "over");
+  });
+
+  test("refused while the one before is still being applied: that one's end does not hide it", async () => {
+    const path = join(directory, "policy.yaml");
+    await writeFile(path, "mode: full\n");
+    let inForce = (): void => {};
+    using source = await follow(path, () => new Promise((resolve) => (inForce = resolve)));
+    await until(() => source.applied.length === 1, "offered");
+    await writeFile(path, "mode: fulll\n");
+    await until(() => source.codes().includes("policy-refused"), "told");
+    inForce();
+    await sleep(20);
+    assert.deepEqual(source.codes(), ["policy-refused"]);
+  });
+
   test("a problem of the agent's is told once, in the words that name the file", () => {
     const problems = new Problems();
     problems.raise("policy-refused", "p.yaml: bad");
-    const merged = problems.with([
+    const others = [
       { code: "policy-refused", message: "bad", since: "" },
       { code: "disk-full", message: "full", since: "" },
-    ]);
+    ];
+    const merged = problems.with(others, { ofFile: true });
     assert.deepEqual(
       merged.map(({ code, message }) => `${code} ${message}`),
       ["policy-refused p.yaml: bad", "disk-full full"],
     );
+    // Without a file the agent speaks of what its controller offered.
+    const offered = new Problems().with(others, { ofFile: false });
+    assert.deepEqual(offered, others);
   });
 });
 

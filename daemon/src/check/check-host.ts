@@ -3,6 +3,7 @@ import type { Configuration } from "../config/keys.js";
 import type { CheckDocument, CheckItem } from "../documents.js";
 import { platform } from "../run/platform.js";
 import { checkConntrackSettings, checkConntrackTable } from "./conntrack.js";
+import { checkController } from "./controller.js";
 import {
   checkCapabilities,
   checkNflogGroup,
@@ -26,6 +27,7 @@ export interface CheckOptions {
 export async function checkHost(values: Configuration, options: CheckOptions): Promise<CheckDocument> {
   const kernel = checkPlatform(process.platform, release());
   if (kernel.state === "red") return conclude([checkNode(process.version), kernel]);
+  const system = await platform();
   const iptables = await checkIptables();
   const features = kernelFeatures(await KernelBuild.read(), iptables.backend);
   return conclude([
@@ -38,9 +40,10 @@ export async function checkHost(values: Configuration, options: CheckOptions): P
     ...(options.probe ? overlay(features, await probeKernel(options.signal)) : features),
     await checkConntrackTable(),
     ...(await checkConntrackSettings()),
-    ...(await checkOwnerRules(await platform(), values)),
+    ...(await checkOwnerRules(system, values)),
     await checkNflogGroup(values["kernel.nflogGroup"]),
     await checkReceiveBuffer(),
+    ...(await checkController(system, values)),
   ]);
 }
 

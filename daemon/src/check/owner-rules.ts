@@ -19,15 +19,26 @@ export async function checkOwnerRules(
   values: Configuration,
 ): Promise<readonly CheckItem[]> {
   try {
-    const rules = await platform.ownerRules(values.namespace);
-    return [
-      judgeMark(platform.markUsers(rules, values["kernel.cutMark"]), values["kernel.cutMark"]),
-      judgeRivals(rules),
-    ];
+    const { rules, unread } = await platform.ownerRules(values.namespace);
+    const bit = values["kernel.cutMark"];
+    const items = [judgeMark(platform.markUsers(rules, bit), bit), judgeRivals(rules)];
+    return unread.length === 0 ? items : [...items.map(asFarAsRead), unreadRules(unread)];
   } catch (reason) {
     const { message } = AntennaError.from(reason, "read the owner's rules");
     return [{ name: "owner's rules", state: "yellow", found: null, advice: message }];
   }
+}
+
+/** What was not found may stand where we may not look. */
+function asFarAsRead(item: CheckItem): CheckItem {
+  if (item.state !== "green") return item;
+  const advice = "some rules could not be read, see owner's rules";
+  return { ...item, state: "yellow", found: `${item.found} in what can be read`, advice };
+}
+
+function unreadRules(programs: readonly string[]): CheckItem {
+  const advice = "only uid 0 may read which tables it has; run this check as root to be sure";
+  return { name: "owner's rules", state: "yellow", found: `${programs.join(" and ")} not known`, advice };
 }
 
 function judgeMark(users: readonly OwnerRule[], bit: number): CheckItem {

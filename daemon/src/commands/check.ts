@@ -1,16 +1,16 @@
 import { resolve } from "node:path";
-import { type Command, configOption, jsonOption, stateDirOption } from "../command.js";
+import { type Colour, type Command, exitCode, type Terminal, table } from "@antenna/sdk/command-line";
 import { loadConfiguration } from "../config/read.js";
 import type { CheckDocument, CheckItem } from "../documents.js";
-import { exitCode } from "../exit-code.js";
-import { type Colour, type Terminal, table } from "../terminal.js";
+import { configOption, controllerOption, flaggedController, jsonOption, stateDirOption } from "../options.js";
 
 export const check: Command = {
   name: "check",
   summary: "is this host able to enforce; changes nothing",
   about: `Looks at everything that enforcement needs, and says what to do about what is missing. Nothing is written and no
 module is loaded: what files do not tell is \`not known\`. --probe then tries every kind of rule in a network namespace of
-its own, which is gone afterwards; the kernel may load modules for it, and it needs root. Exit code 1 with a red item.`,
+its own, which is gone afterwards; the kernel may load modules for it, and it needs root. With a controller, it also opens
+a connection there that says nothing, and names the owner's rule that closes the way, if one does. Exit code 1 with a red item.`,
   options: {
     json: jsonOption,
     probe: { type: "boolean", about: "try rules and sets in a scratch network namespace (may load modules)" },
@@ -19,12 +19,14 @@ its own, which is gone afterwards; the kernel may load modules for it, and it ne
       value: "PATH",
       about: "network namespace, as given to run (default: the own one)",
     },
+    controller: controllerOption,
     "state-dir": stateDirOption,
     config: configOption,
   },
   positionals: [],
   examples: [
     ["antenna check", "before the first `antenna run`"],
+    ["antenna check --controller controller.example:8443", "is the way to the controller open"],
     ["antenna check --probe --json", "be sure, and let a script read it"],
   ],
   run: async (invocation) => {
@@ -38,6 +40,7 @@ its own, which is gone afterwards; the kernel may load modules for it, and it ne
       flags: {
         ...(stateDir === undefined ? {} : { stateDir }),
         ...(namespace === undefined ? {} : { namespace }),
+        ...flaggedController(invocation),
       },
       environment: invocation.environment,
     });

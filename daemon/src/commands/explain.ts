@@ -1,16 +1,16 @@
 import { AntennaError } from "@antenna/sdk";
 import {
+  type Colour,
   type Command,
-  configOption,
+  exitCode,
   type Invocation,
-  jsonOption,
-  stateDirOption,
-  workloadOption,
-} from "../command.js";
+  type Terminal,
+  table,
+  UsageError,
+} from "@antenna/sdk/command-line";
 import type { ExplainDocument } from "../documents.js";
-import { exitCode, UsageError } from "../exit-code.js";
 import { askDaemon } from "../locate.js";
-import { type Colour, type Terminal, table } from "../terminal.js";
+import { configOption, jsonOption, stateDirOption, workloadOption } from "../options.js";
 
 export const explain: Command = {
   name: "explain",

@@ -9,11 +9,17 @@ import {
   readPolicyStream,
   requireAffordable,
 } from "@antenna/sdk";
-import { type Command, configOption, type Invocation, jsonOption } from "../command.js";
+import {
+  type Command,
+  count,
+  exitCode,
+  type Invocation,
+  printable,
+  type Terminal,
+} from "@antenna/sdk/command-line";
 import { loadConfiguration } from "../config/read.js";
 import type { PolicyCheckDocument } from "../documents.js";
-import { exitCode } from "../exit-code.js";
-import { count, printable, type Terminal } from "../terminal.js";
+import { configOption, jsonOption } from "../options.js";
 
 export const policyCheck: Command = {
   name: "policy check",

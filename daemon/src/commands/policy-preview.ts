@@ -1,12 +1,11 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { AntennaError } from "@antenna/sdk";
-import { type Command, configOption, jsonOption, stateDirOption } from "../command.js";
-import { largestBody } from "../control/protocol.js";
+import { type Command, count, exitCode, table } from "@antenna/sdk/command-line";
+import { largestBody } from "@antenna/sdk/control-socket";
 import type { PolicyPreviewDocument } from "../documents.js";
-import { exitCode } from "../exit-code.js";
 import { askDaemon } from "../locate.js";
-import { count, table } from "../terminal.js";
+import { configOption, jsonOption, stateDirOption } from "../options.js";
 
 export const policyPreview: Command = {
   name: "policy preview",

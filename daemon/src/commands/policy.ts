@@ -1,7 +1,6 @@
-import { type Command, configOption, jsonOption, stateDirOption, workloadOption } from "../command.js";
-import { exitCode } from "../exit-code.js";
+import { type Command, count, exitCode, table } from "@antenna/sdk/command-line";
 import { askDaemon } from "../locate.js";
-import { count, table } from "../terminal.js";
+import { configOption, jsonOption, stateDirOption, workloadOption } from "../options.js";
 
 /** What the daemon answers without `--json`: a policy of 500,000 members is no reading for people. */
 export interface PolicyOutline {

@@ -1,19 +1,18 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Command, configOption, type Invocation, jsonOption, stateDirOption } from "../command.js";
+import { type Command, count, exitCode, type Invocation, table } from "@antenna/sdk/command-line";
+import { ask, UnansweredError } from "@antenna/sdk/control-socket";
 import { loadConfiguration } from "../config/read.js";
-import { ask } from "../control/client.js";
 import type { PurgeDocument } from "../documents.js";
-import { exitCode, NoDaemonError } from "../exit-code.js";
-import { socketPath } from "../locate.js";
-import { count, table } from "../terminal.js";
+import { daemonServer, socketPath } from "../locate.js";
+import { configOption, jsonOption, stateDirOption } from "../options.js";
 
 export const purge: Command = {
   name: "purge",
   summary: "take everything of Antenna's out of the kernel; needs no daemon",
-  about: `Takes every rule, jump and set of Antenna's out of the kernel, and the stored policy out of the state directory. The
-owner's rules are not touched. Works without a daemon; one that runs is asked to do it, and stops. What can't be undone
-is listed with its reason.`,
+  about: `Takes every rule, jump and set of Antenna's out of the kernel, the stored policy and the identity out of the state
+directory; a directory that was there before stays. The owner's rules are not touched. Works without a daemon; one that runs is asked
+to do it, and stops. What can't be undone is listed with its reason.`,
   options: {
     receipt: { type: "boolean", about: "list everything that was removed, and what remains" },
     json: jsonOption,
@@ -54,11 +53,16 @@ async function purgeHost(invocation: Invocation): Promise<PurgeDocument> {
   });
   const path = socketPath(values.stateDir);
   try {
-    const document = (await ask({ path, method: "purge", signal: invocation.signal })) as PurgeDocument;
+    const document = (await ask({
+      server: daemonServer,
+      path,
+      method: "purge",
+      signal: invocation.signal,
+    })) as PurgeDocument;
     await untilGone(path);
     return document;
   } catch (reason) {
-    if (!(reason instanceof NoDaemonError)) throw reason;
+    if (!(reason instanceof UnansweredError)) throw reason;
   }
   const { purgeWithoutDaemon } = await import("../run/purge.js");
   return await purgeWithoutDaemon(values, invocation.signal);
@@ -68,9 +72,9 @@ async function purgeHost(invocation: Invocation): Promise<PurgeDocument> {
 async function untilGone(path: string): Promise<void> {
   for (let waitedMs = 0; waitedMs < 5_000; waitedMs += 50) {
     try {
-      await ask({ path, method: "status", patienceMs: 1_000 });
+      await ask({ server: daemonServer, path, method: "status", patienceMs: 1_000 });
     } catch (reason) {
-      if (reason instanceof NoDaemonError) return;
+      if (reason instanceof UnansweredError) return;
     }
     await sleep(50);
   }

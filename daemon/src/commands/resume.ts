@@ -1,6 +1,6 @@
-import { type Command, configOption, jsonOption, stateDirOption } from "../command.js";
-import { exitCode } from "../exit-code.js";
+import { type Command, exitCode } from "@antenna/sdk/command-line";
 import { askDaemon } from "../locate.js";
+import { configOption, jsonOption, stateDirOption } from "../options.js";
 
 export const resume: Command = {
   name: "resume",

@@ -1,24 +1,42 @@
 import { resolve } from "node:path";
-import { type Command, configOption, type Invocation, stateDirOption } from "../command.js";
+import { PairingKey } from "@antenna/sdk";
+import {
+  type Command,
+  exitCode,
+  type Invocation,
+  parseDuration,
+  UsageError,
+} from "@antenna/sdk/command-line";
 import type { Configuration } from "../config/keys.js";
 import { keys } from "../config/keys.js";
 import { type LoadedConfiguration, loadConfiguration } from "../config/read.js";
-import { parseDuration } from "../duration.js";
-import { exitCode, UsageError } from "../exit-code.js";
+import {
+  configOption,
+  controllerOption,
+  flaggedController,
+  keyFileOption,
+  stateDirOption,
+} from "../options.js";
 import { packageVersion } from "../package-version.js";
 import { Daemon } from "../run/daemon.js";
 import { type Log, openLog } from "../run/log.js";
+import { pairingKeyVariable, readKeyFile } from "../run/pairing-key.js";
 
 export const run: Command = {
   name: "run",
   summary: "the daemon, in the foreground (`antennad` is the same)",
-  about: `Enforces the policy of a file, and applies it again whenever the file changes. A file that is bad or missing
-changes nothing: the last known good policy stays in force, and \`antenna status\` says why. SIGTERM stops the daemon and
+  about: `Enforces the policy of a controller, or of a file. With --controller, the controller tells what this host may do and
+is told who it is; a host that is not paired yet pairs first, if a pairing key is at hand (--key-file, or
+${pairingKeyVariable}), for as long as it takes, and enforces the last known good policy meanwhile, as it does whenever
+the controller is away. With --policy, a file is applied, and applied again whenever it changes; one that is bad or missing
+changes nothing, and \`antenna status\` says why. SIGTERM stops the daemon and
 leaves the rules; SIGHUP reads configuration, policy and resolvers again. READY=1 goes to NOTIFY_SOCKET when the policy
 is first in force. A flag beats the environment (ANTENNA_STATE_DIR, ANTENNA_SETTLE, …), which beats the configuration.`,
   options: {
     config: configOption,
-    policy: { type: "string", value: "FILE", about: "the policy to enforce" },
+    policy: { type: "string", value: "FILE", about: "the policy to enforce, where there is no controller" },
+    controller: controllerOption,
+    "key-file": keyFileOption,
     "state-dir": stateDirOption,
     settle: {
       type: "string",
@@ -35,6 +53,10 @@ is first in force. A flag beats the environment (ANTENNA_STATE_DIR, ANTENNA_SETT
   positionals: [],
   examples: [
     ["antenna run --policy /etc/antenna/policy.yaml", "enforce this policy on this host"],
+    [
+      "antenna run --controller controller.example:8443 --key-file /run/pairing.key",
+      "pair once, and enforce what the controller says",
+    ],
     [
       "antenna run --policy web1.yaml --namespace /run/netns/web1 --state-dir /run/antenna-web1",
       "in another namespace",
@@ -85,6 +107,7 @@ async function runDaemon(
     values: configuration.values,
     readConfiguration: async () => (await load(invocation)).values,
     environment: invocation.environment,
+    pairingKey: () => pairingKey(invocation),
     version,
     log,
     onPurged: () => stopping.abort(),
@@ -110,11 +133,29 @@ async function runDaemon(
 }
 
 async function load(invocation: Invocation): Promise<LoadedConfiguration> {
-  return await loadConfiguration({
+  const loaded = await loadConfiguration({
     file: invocation.text("config"),
     flags: flagsOf(invocation),
     environment: invocation.environment,
   });
+  const { policy, controller, namespace } = loaded.values;
+  if (policy !== null && controller !== null)
+    throw new UsageError(
+      `one of them decides: the policy file ${policy} or the controller ${controller}; take the other one out of the command line, the environment or the configuration`,
+    );
+  if (namespace !== null && loaded.values["commitConfirm.canaries"].length > 0)
+    throw new UsageError(
+      "commitConfirm.canaries are tried from the daemon's own network namespace: start it inside the other one instead of naming it",
+    );
+  return loaded;
+}
+
+/** From the file, else from the environment; null: neither. Rejects with `input-refused` when it is no key. */
+async function pairingKey(invocation: Invocation): Promise<string | null> {
+  const file = invocation.text("key-file");
+  const text = file === null ? invocation.environment[pairingKeyVariable] : await readKeyFile(file);
+  if (text === undefined || text.trim() === "") return null;
+  return PairingKey.parse(text).format();
 }
 
 function flagsOf(invocation: Invocation): Partial<Configuration> {
@@ -126,6 +167,7 @@ function flagsOf(invocation: Invocation): Partial<Configuration> {
     ...(stateDir === undefined ? {} : { stateDir }),
     ...(policy === undefined ? {} : { policy }),
     ...(namespace === undefined ? {} : { namespace }),
+    ...flaggedController(invocation),
     ...settleOf(invocation),
   };
 }

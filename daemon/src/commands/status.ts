@@ -1,12 +1,11 @@
-import { type Command, configOption, jsonOption, stateDirOption, workloadOption } from "../command.js";
+import { type Colour, type Command, exitCode, type Terminal, table } from "@antenna/sdk/command-line";
 import type { StatusDocument, Usage } from "../documents.js";
-import { exitCode } from "../exit-code.js";
 import { askDaemon } from "../locate.js";
-import { type Colour, type Terminal, table } from "../terminal.js";
+import { configOption, jsonOption, stateDirOption, workloadOption } from "../options.js";
 
 export const status: Command = {
   name: "status",
-  summary: "mode, policy version, state, drift, budget against use, problems",
+  summary: "mode, policy version, state, link, drift, budget against use, problems",
   about: `Asks the daemon how it stands. \`state\` is one of starting, settling, applying, in-sync, degraded, rolled-back,
 suspended and idle; every problem that stands is listed. Exit code 4 when no daemon answers.`,
   options: { json: jsonOption, workload: workloadOption, "state-dir": stateDirOption, config: configOption },
@@ -46,7 +45,7 @@ export function formatStatus(document: StatusDocument, terminal: Pick<Terminal, 
       document.policyVersion === null ? "none" : `${document.policyVersion}  ${document.policyDigest ?? ""}`,
     ],
     ["visibility", visibility(document)],
-    ["link", document.link.state],
+    ["link", link(document, terminal)],
     [
       "drift",
       drift.last === null ? `${drift.repairs} repairs` : `${drift.repairs} repairs, last ${drift.last.time}`,
@@ -77,6 +76,24 @@ export function formatStatus(document: StatusDocument, terminal: Pick<Terminal, 
     table([["POINT", "STATE", "MODE", "POLICY", "MECHANISM", "CHECKS", "CUT"], ...points]),
     problems.length === 0 ? "no problems\n" : table([["PROBLEM", "SINCE", "WHAT"], ...problems]),
   ].join("\n");
+}
+
+const linkColours: Readonly<Record<StatusDocument["link"]["state"], Colour>> = {
+  none: "yellow",
+  connecting: "yellow",
+  connected: "green",
+  refused: "red",
+  revoked: "red",
+};
+
+function link(
+  { link: { state, controller, lastSync } }: StatusDocument,
+  terminal: Pick<Terminal, "paint">,
+): string {
+  if (controller === null) return "none: there is no controller";
+  const word = terminal.paint(linkColours[state], state === "none" ? "not paired" : state);
+  const last = state === "connected" || lastSync === null ? "" : `, connected last ${lastSync}`;
+  return `${word}, controller ${controller}${last}`;
 }
 
 function visibility(document: StatusDocument): string {

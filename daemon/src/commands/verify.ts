@@ -1,8 +1,7 @@
-import { type Command, configOption, jsonOption, stateDirOption, workloadOption } from "../command.js";
+import { type Command, exitCode, table } from "@antenna/sdk/command-line";
 import type { VerifyDocument } from "../documents.js";
-import { exitCode } from "../exit-code.js";
 import { askDaemon } from "../locate.js";
-import { table } from "../terminal.js";
+import { configOption, jsonOption, stateDirOption, workloadOption } from "../options.js";
 
 export const verify: Command = {
   name: "verify",

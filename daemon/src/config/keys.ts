@@ -4,6 +4,7 @@ import {
   bool,
   choice,
   duration,
+  durationFrom,
   hostPort,
   integer,
   markBit,
@@ -43,7 +44,10 @@ export const keys = {
     "What survives a restart, and the control socket. Made with mode 0700.",
   ),
   policy: optional(absolutePath, "The policy file to enforce; applied again whenever it changes."),
-  controller: later(optional(hostPort, "The controller.")),
+  controller: optional(
+    hostPort,
+    "The controller that gives this host its policy; not together with `policy`.",
+  ),
   namespace: optional(
     absolutePath,
     "The network namespace to enforce in, like /run/netns/web1; needs SYS_ADMIN. Without: the daemon's own.",
@@ -73,8 +77,18 @@ export const keys = {
     "NTP (UDP 123) to anyone, to these servers only, or not at all.",
   ),
   "essentials.allow": key(allowances, [], "[]", "What always passes, whatever the policy says."),
-  "commitConfirm.window": later(key(duration, 15_000, "15s", "How long a new policy is on probation.")),
-  "commitConfirm.canaries": later(key(canaries, [], "[]", "Connections that must work under a new policy.")),
+  "commitConfirm.window": key(
+    durationFrom(1_000),
+    15_000,
+    "15s",
+    "How long a policy of the controller is on probation before the one before is tried.",
+  ),
+  "commitConfirm.canaries": key(
+    canaries,
+    [],
+    "[]",
+    "Connections that must work under a new policy, beside the one to the controller.",
+  ),
   boot: key(
     choice("last-known-good", "closed", "visibility"),
     "last-known-good",
@@ -118,7 +132,12 @@ export const keys = {
       "filter silences conntrack events for everybody on the host.",
     ),
   ),
-  "context.cloud": later(key(bool, true, "true", "Ask the cloud's metadata service who this host is.")),
+  "context.cloud": key(
+    bool,
+    true,
+    "true",
+    "Ask the cloud's metadata service who this host is, to tell the controller.",
+  ),
   "context.containers": later(key(choice("auto", "off"), "auto", "auto", "Look for containers.")),
   "log.level": key(
     choice("debug", "info", "warn", "error"),

@@ -1,5 +1,5 @@
 import type { Problem } from "@antenna/sdk";
-import { parseDuration } from "../duration.js";
+import { parseDuration } from "@antenna/sdk/command-line";
 
 /** One kind of configuration value: how it is read from YAML, from the environment, and how it is documented. */
 export interface ValueKind<T> {
@@ -54,6 +54,18 @@ export const duration: ValueKind<number> = {
     );
   },
 };
+
+/** Milliseconds, so many at least. */
+export function durationFrom(leastMs: number): ValueKind<number> {
+  return {
+    words: `duration from ${leastMs / 1_000}s`,
+    read: (value, path, problems) => {
+      const ms = duration.read(value, path, problems);
+      if (ms === null || ms >= leastMs) return ms;
+      return refuse(problems, path, `${show(value)} is less than ${leastMs / 1_000}s`);
+    },
+  };
+}
 
 export function number(from: number, to: number): ValueKind<number> {
   return {

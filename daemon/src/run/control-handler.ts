@@ -17,9 +17,15 @@ import {
   readPolicyStream,
   type Service,
 } from "@antenna/sdk";
+import type { ControlCall, ControlHandler } from "@antenna/sdk/control-socket";
 import type { PolicyOutline } from "../commands/policy.js";
-import type { ControlCall, ControlHandler } from "../control/server.js";
-import type { ExplainDocument, ForeignRule, PolicyPreviewDocument, StatusDocument } from "../documents.js";
+import type {
+  ContextAnswer,
+  ExplainDocument,
+  ForeignRule,
+  PolicyPreviewDocument,
+  StatusDocument,
+} from "../documents.js";
 
 export interface ControlHandlerOptions {
   /** null while the agent is still opening. */
@@ -40,6 +46,11 @@ export function controlHandler(options: ControlHandlerOptions): ControlHandler {
       const document = await options.status();
       const point = findPoint(document, call);
       return point === null ? document : { ...document, ...point, points: [point] };
+    },
+    context: async (): Promise<ContextAnswer> => {
+      const { link, workload, daemon } = await options.status();
+      const context = agentOf(options).context();
+      return { workload, context, controller: link.controller, namespace: daemon.namespace };
     },
     policy: async (call) => {
       for await (const text of policyChunks(policyOf(options, call))) await call.write(text);

@@ -12,7 +12,11 @@ export async function demandFreeMark(
   const { namespace, cutMark, logger } = options;
   let rules: readonly OwnerRule[];
   try {
-    rules = await platform.ownerRules(namespace);
+    const found = await platform.ownerRules(namespace);
+    rules = found.rules;
+    if (found.unread.length > 0) {
+      logger.warn({ programs: found.unread }, "only uid 0 may read these rules: they may use cutMark");
+    }
   } catch (reason) {
     logger.warn({ err: reason }, "the owner's rules can't be read: whether cutMark is free is not known");
     return;

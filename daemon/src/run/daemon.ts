@@ -1,5 +1,6 @@
 import { returnFreedMemory, sendDatagram, trimAllocator } from "@antenna/netlink";
 import {
+  type AddressSet,
   type Agent,
   AntennaError,
   createAgent,
@@ -7,24 +8,25 @@ import {
   type Policy,
   readPolicyFile,
 } from "@antenna/sdk";
+import { ControlServer } from "@antenna/sdk/control-socket";
 import type { Configuration } from "../config/keys.js";
-import { ControlServer } from "../control/server.js";
 import type { StatusDocument } from "../documents.js";
 import { socketPath } from "../locate.js";
 import { Owned } from "../owned.js";
 import { demandCapabilities, neededCapabilities } from "./capabilities.js";
 import { controlHandler } from "./control-handler.js";
+import type { ControllerSide } from "./controller-side.js";
 import { demandFreeMark } from "./cut-mark.js";
 import { essentialFacts } from "./essential-facts.js";
 import { Exclusive } from "./exclusive.js";
 import { GarbageCollector } from "./garbage.js";
 import type { Log } from "./log.js";
-import { platform } from "./platform.js";
+import { type Platform, platform } from "./platform.js";
 import { PolicySource } from "./policy-source.js";
 import { Problems } from "./problems.js";
-import { emptyStateDir } from "./purge.js";
 import { ResolverWatch } from "./resolver-watch.js";
 import { ServiceManager } from "./service-manager.js";
+import { emptyStateDir, removeIdentity } from "./state-dir.js";
 import { statusDocument } from "./status-document.js";
 import { UsageMeter } from "./usage.js";
 
@@ -33,6 +35,8 @@ export interface DaemonOptions {
   /** Reads flags, environment and file again, for `reload`. */
   readonly readConfiguration: () => Promise<Configuration>;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The pairing key at hand; asked for only on a host that has a controller and no identity. */
+  readonly pairingKey: () => Promise<string | null>;
   readonly version: string;
   readonly log: Log;
   /** Called when the daemon was asked over its socket to stop. */
@@ -40,7 +44,7 @@ export interface DaemonOptions {
 }
 
 /**
- * The daemon: an agent of the SDK, fed by a policy file and the host's resolvers, asked over the control socket. It owns
+ * The daemon: an agent of the SDK, fed by a controller or a policy file and by the host's resolvers, asked over the control socket. It owns
  * everything that it opens, and closes it in the opposite order.
  */
 export class Daemon implements AsyncDisposable {
@@ -55,6 +59,9 @@ export class Daemon implements AsyncDisposable {
   #garbage: GarbageCollector | null = null;
   #resolvers: ResolverWatch | null = null;
   #policies: PolicySource | null = null;
+  #side: ControllerSide | null = null;
+  /** The controller, before the link itself has it let through. */
+  #controller: NonNullable<EssentialFacts["controller"]> | null = null;
   #purged = false;
   #closed: Promise<void> | null = null;
 
@@ -100,7 +107,11 @@ export class Daemon implements AsyncDisposable {
   /** Takes everything of ours out of the kernel and the state directory; `close` comes after. */
   async purge(): Promise<unknown> {
     this.#policies?.[Symbol.dispose]();
-    const removal = await this.#required().purge();
+    const agent = this.#required();
+    await this.#side?.[Symbol.asyncDispose]();
+    const removal = await agent.purge();
+    // Whoever asked is told that it is done when the private key is gone too.
+    await removeIdentity(this.#values.stateDir);
     this.#purged = true;
     this.#options.log.info({ ...removal }, "purged");
     return removal;
@@ -154,8 +165,19 @@ export class Daemon implements AsyncDisposable {
     );
     const system = await platform();
     await demandFreeMark(system, { namespace, cutMark: values["kernel.cutMark"], logger: log });
+    const side = await this.#openController(system);
+    this.#side = side;
+    const pairingKey = side?.isPaired === false ? await this.#options.pairingKey() : null;
     const agent = await createAgent({
       ...system.ports,
+      ...(side !== null && {
+        link: side.link,
+        context: [await system.context({ cloud: values["context.cloud"] })],
+      }),
+      commitConfirm: {
+        windowMs: values["commitConfirm.window"],
+        canaries: values["commitConfirm.canaries"],
+      },
       stateDir,
       namespace,
       settleMs: values.settle,
@@ -176,14 +198,29 @@ export class Daemon implements AsyncDisposable {
     });
     this.#agent = this.#owned.use(agent);
     this.#follow(agent);
-    await this.#openPolicies(agent);
+    if (side === null) await this.#openPolicies(agent);
+    else if (!side.isPaired) side.pair(pairingKey, (addresses, port) => this.#letThrough(addresses, port));
+  }
+
+  async #openController(system: Platform): Promise<ControllerSide | null> {
+    const { version, log } = this.#options;
+    const values = this.#values;
+    const { controller } = values;
+    if (controller === null) return null;
+    const { ControllerSide } = await import("./controller-side.js");
+    const resolvers = (): readonly string[] => this.#resolvers?.servers ?? [];
+    const problems = this.#problems;
+    return this.#owned.use(
+      new ControllerSide({ controller, values, version, system, resolvers, problems, log }),
+    );
   }
 
   async #openPolicies(agent: Agent): Promise<void> {
     const { policy: path } = this.#values;
     const { log } = this.#options;
     if (path === null) {
-      const message = "no policy is named; start with --policy FILE, or set `policy` in the configuration";
+      const message =
+        "no policy and no controller is named; start with --policy FILE or --controller HOST:PORT, or set one of them in the configuration";
       this.#problems.raise("policy-missing", message);
       log.warn({}, message);
       return;
@@ -240,7 +277,14 @@ export class Daemon implements AsyncDisposable {
   }
 
   #essentials(): EssentialFacts {
-    return essentialFacts(this.#values, this.#resolvers?.servers ?? []);
+    const facts = essentialFacts(this.#values, this.#resolvers?.servers ?? []);
+    return this.#controller === null ? facts : { ...facts, controller: this.#controller };
+  }
+
+  /** The controller of a host that is not paired; afterwards its link sees to it. */
+  async #letThrough(addresses: AddressSet, port: number): Promise<void> {
+    this.#controller = { addresses, port };
+    await this.#agent?.setEssentials(this.#essentials(), { signal: this.#closing.signal });
   }
 
   async #refreshEssentials(): Promise<void> {
@@ -284,6 +328,7 @@ export class Daemon implements AsyncDisposable {
       agent: this.#agent?.status() ?? null,
       problems: this.#problems,
       meter: this.#meter,
+      inTheWay: async () => (await this.#side?.inTheWay()) ?? null,
       values: this.#values,
       version: this.#options.version,
     });

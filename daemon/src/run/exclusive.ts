@@ -1,7 +1,7 @@
-import { chmod, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { FileLock, NamespaceClaim, NetlinkError } from "@antenna/netlink";
 import { AntennaError } from "@antenna/sdk";
+import { prepareStateDir } from "./state-dir.js";
 
 /** What only one daemon may have at a time; given back by disposing, and by the kernel when the process ends. */
 export class Exclusive implements AsyncDisposable {
@@ -15,7 +15,7 @@ export class Exclusive implements AsyncDisposable {
 
   /**
    * Makes the state directory and takes it and the network namespace. Rejects with `busy`, naming the holder's pid,
-   * when another daemon has one of them; with `not-permitted` or `storage` when the directory can't be made.
+   * when another daemon has one of them; with `not-permitted` or `storage` when the directory can't be made or trusted.
    */
   static async take(stateDir: string, namespace: string | null): Promise<Exclusive> {
     await makeStateDir(stateDir);
@@ -33,6 +33,13 @@ export class Exclusive implements AsyncDisposable {
     this.#claim.close();
     await this.#lock.release();
   }
+}
+
+/** Makes the state directory, or takes one that can be trusted; rejects with `storage` or `not-permitted`. */
+export async function makeStateDir(stateDir: string): Promise<void> {
+  await prepareStateDir(stateDir).catch((reason: unknown) => {
+    throw explain(reason, `make ${stateDir}`, "name another one with --state-dir");
+  });
 }
 
 /** The network namespace for oneself; whoever holds it is its daemon. Closing gives it back. */
@@ -58,17 +65,6 @@ export async function lockStateDir(stateDir: string): Promise<FileLock> {
       `use ${stateDir}`,
       "give each daemon a --state-dir of its own, or stop the other one",
     );
-  }
-}
-
-async function makeStateDir(stateDir: string): Promise<void> {
-  try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    // The policy and the control socket are nobody else's business, whoever made the directory.
-    const { mode, uid } = await stat(stateDir);
-    if ((mode & 0o077) !== 0 && uid === process.geteuid?.()) await chmod(stateDir, 0o700);
-  } catch (reason) {
-    throw explain(reason, `make ${stateDir}`, "name another one with --state-dir");
   }
 }
 

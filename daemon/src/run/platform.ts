@@ -1,4 +1,10 @@
-import { type Address, AntennaError, type ExplainQuestion, type PacketFilterProvider } from "@antenna/sdk";
+import {
+  type Address,
+  AntennaError,
+  type ContextSource,
+  type ExplainQuestion,
+  type PacketFilterProvider,
+} from "@antenna/sdk";
 import type { ForeignRule } from "../documents.js";
 
 /** A rule of somebody else's, for telling people. */
@@ -15,6 +21,8 @@ export interface OwnerRule {
 export interface Platform {
   /** To be spread into the options of `createAgent`. */
   readonly ports: { readonly packetFilter: PacketFilterProvider };
+  /** What tells a controller who this host is. Loaded when asked for: a host without a controller has no use for it. */
+  context(options: { readonly cloud: boolean }): Promise<ContextSource>;
   /** Whether an address is one of the namespace's own. */
   isOwnAddress(namespace: string | null, address: Address): Promise<boolean>;
   /** The owner's rules that stop such a packet although we allow it, and those of which that is not known. */
@@ -23,8 +31,10 @@ export interface Platform {
     question: ExplainQuestion,
     ours: { readonly accepted: boolean },
   ): Promise<readonly ForeignRule[]>;
-  /** Every rule that is not ours. */
-  ownerRules(namespace: string | null): Promise<readonly OwnerRule[]>;
+  /** Every rule that is not ours; `unread` names programs whose rules this user may not see. */
+  ownerRules(
+    namespace: string | null,
+  ): Promise<{ readonly rules: readonly OwnerRule[]; readonly unread: readonly string[] }>;
   /** Those of the rules that keep something of their own in a bit of the connection mark. */
   markUsers(rules: readonly OwnerRule[], bit: number): readonly OwnerRule[];
 }
@@ -37,6 +47,7 @@ export async function platform(): Promise<Platform> {
     );
     return {
       ports: linuxHost(),
+      context: async (options) => (await import("@antenna/host")).hostContext(options),
       ownerRules,
       markUsers,
       isOwnAddress,

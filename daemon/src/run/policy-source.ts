@@ -57,6 +57,8 @@ export class PolicySource implements Disposable {
       return;
     }
     problems.clear("policy-missing");
+    // Of what the file held before. Applying may take as long as settling does; a refusal comes at once.
+    problems.clear("policy-refused");
     logger.info(
       { path, mode: policy.mode, rules: policy.rules.length, sets: policy.sets.size },
       "policy read",
@@ -68,13 +70,11 @@ export class PolicySource implements Disposable {
     const { path, problems, logger } = this.#options;
     try {
       await this.#options.apply(policy);
-      problems.clear("policy-refused");
     } catch (reason) {
       const error = AntennaError.from(reason, `apply ${path}`);
       if (error.code === "closed" || error.code === "aborted") return;
       const refused = ["input-refused", "version-refused", "over-budget"].includes(error.code);
       if (refused) problems.raise("policy-refused", `${path}: ${words(error)}`);
-      else problems.clear("policy-refused");
       logger.error(
         { path, code: error.code, err: error.message, detail: error.detail },
         "policy not applied",

@@ -1,7 +1,12 @@
 import type { StatusProblem } from "../documents.js";
 
 /** The daemon's own codes, beside those of the agent. */
-export type DaemonProblemCode = "policy-refused" | "policy-missing" | "config-refused" | "resolvers-unknown";
+export type DaemonProblemCode =
+  | "policy-refused"
+  | "policy-missing"
+  | "config-refused"
+  | "resolvers-unknown"
+  | "not-paired";
 
 /** What is wrong on the daemon's side now, at most one of each code. */
 export class Problems {
@@ -19,8 +24,14 @@ export class Problems {
     this.#standing.delete(code);
   }
 
-  /** These and the agent's, each code once; the daemon's words win, for they name the file. */
-  with(others: readonly StatusProblem[]): readonly StatusProblem[] {
-    return [...this.#standing.values(), ...others.filter(({ code }) => !this.#standing.has(code))];
+  /**
+   * These and the agent's, each code once; the daemon's words win, for they name the file. A refused policy file is the
+   * daemon's alone to tell (`ofFile`): the agent does not hear when what it refused is offered no more.
+   */
+  with(others: readonly StatusProblem[], { ofFile }: { readonly ofFile: boolean }): readonly StatusProblem[] {
+    const more = others.filter(
+      ({ code }) => !(ofFile && code === "policy-refused") && !this.#standing.has(code),
+    );
+    return [...this.#standing.values(), ...more];
   }
 }

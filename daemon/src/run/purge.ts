@@ -1,10 +1,11 @@
-import { readdir, rm, rmdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AntennaError, type ConnectionTable, type Logger, type Removal, systemClock } from "@antenna/sdk";
 import type { Configuration } from "../config/keys.js";
 import { demandCapabilities, neededCapabilities } from "./capabilities.js";
 import { claimNamespace, lockStateDir } from "./exclusive.js";
 import { platform } from "./platform.js";
+import { emptyStateDir } from "./state-dir.js";
 
 /** Takes everything of ours out of the kernel and the state directory, while no daemon runs on it. */
 export async function purgeWithoutDaemon(values: Configuration, signal: AbortSignal): Promise<Removal> {
@@ -69,12 +70,3 @@ const silent: Logger = {
   warn: () => undefined,
   error: () => undefined,
 };
-
-/** What the agent and the daemon keep there; a directory that holds something else as well stays. */
-const ours = ["policy", "filter", "antenna.sock", "lock"];
-
-/** Under the lock of the directory: nobody else is in it. */
-export async function emptyStateDir(stateDir: string): Promise<void> {
-  for (const name of ours) await rm(join(stateDir, name), { recursive: true, force: true });
-  await rmdir(stateDir).catch(() => undefined);
-}

@@ -1,6 +1,6 @@
 import type { AgentStatus } from "@antenna/sdk";
 import type { Configuration } from "../config/keys.js";
-import type { BudgetDocument, StatusDocument } from "../documents.js";
+import type { BudgetDocument, StatusDocument, StatusProblem } from "../documents.js";
 import type { Problems } from "./problems.js";
 import type { UsageMeter } from "./usage.js";
 
@@ -9,6 +9,8 @@ export interface StatusFacts {
   readonly agent: AgentStatus | null;
   readonly problems: Problems;
   readonly meter: UsageMeter | null;
+  /** What stops the way to the controller, in words; asked only while the link is down. */
+  readonly inTheWay: () => Promise<string | null>;
   readonly values: Configuration;
   readonly version: string;
 }
@@ -18,11 +20,13 @@ export async function statusDocument(facts: StatusFacts): Promise<StatusDocument
   const { agent, problems, values, version } = facts;
   const { stateDir, namespace, policy } = values;
   return {
-    ...(agent ?? starting),
-    link: { state: "none", controller: null, lastSync: null },
+    ...(agent ?? { ...starting, link: { ...starting.link, controller: values.controller } }),
     budget: await budget(facts),
     losses: { events: 0, summaries: 0 },
-    problems: problems.with(agent?.problems ?? []),
+    problems: await explainLink(
+      problems.with(agent?.problems ?? [], { ofFile: policy !== null }),
+      facts.inTheWay,
+    ),
     daemon: {
       version,
       pid: process.pid,
@@ -34,7 +38,25 @@ export async function statusDocument(facts: StatusFacts): Promise<StatusDocument
   };
 }
 
+/** A link that is down for a rule of the owner's says which. */
+async function explainLink(
+  problems: readonly StatusProblem[],
+  inTheWay: StatusFacts["inTheWay"],
+): Promise<readonly StatusProblem[]> {
+  if (!problems.some(({ code }) => isAboutTheWay(code))) return problems;
+  const words = await inTheWay();
+  if (words === null) return problems;
+  return problems.map((problem) =>
+    isAboutTheWay(problem.code) ? { ...problem, message: `${problem.message}; ${words}` } : problem,
+  );
+}
+
+function isAboutTheWay(code: string): boolean {
+  return code === "link-down" || code === "not-paired";
+}
+
 const starting: AgentStatus = {
+  link: { state: "none", controller: null, lastSync: null },
   workload: "host",
   mode: null,
   visibility: null,
