@@ -17,7 +17,7 @@ test("npm start -- --once tells its story and leaves nothing", { timeout: 180_00
   );
   assert.equal(code, 0, output);
   assert.match(output, /The story holds\./);
-  assert.match(output, /all 21 paths as expected/);
+  assert.match(output, /all 36 paths as expected/);
   assert.match(output, /The machine is as it was found/);
   assert.doesNotMatch(output, /\bNO\b|WRONG/);
 });

@@ -42,6 +42,11 @@ export class Applications implements AsyncDisposable {
     await Promise.all(ports.map((port) => this.#ask({ op: "listen", port })));
   }
 
+  /** Sends every UDP datagram that arrives on a port back. */
+  async echo(port: number): Promise<void> {
+    await this.#ask({ op: "echo", port });
+  }
+
   /** True when a TCP connection to host and port opens within the time. */
   async reaches(host: string, port: number, timeoutMs = 700): Promise<boolean> {
     return (await this.#ask({ op: "connect", host, port, timeoutMs })) === true;

@@ -2,6 +2,8 @@
 export type PeerRequest =
   /** Answers every TCP connection's bytes with the same bytes. */
   | { readonly op: "listen"; readonly port: number }
+  /** Sends every UDP datagram back to where it came from. */
+  | { readonly op: "echo"; readonly port: number }
   /** Tries one TCP connection; answers whether it was opened in time. */
   | { readonly op: "connect"; readonly host: string; readonly port: number; readonly timeoutMs: number }
   /** Opens a connection and sends a byte every 5 ms, counting what comes back. */

@@ -51,6 +51,20 @@ function listen(port: number): Promise<null> {
   });
 }
 
+function echo(port: number): Promise<null> {
+  const socket = createSocket("udp4");
+  socket.on("message", (bytes, { address, port: source }) =>
+    socket.send(bytes, source, address, () => undefined),
+  );
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.bind(port, () => {
+      socket.on("error", () => undefined);
+      resolve(null);
+    });
+  });
+}
+
 /** The connection, or null when it did not open in time. */
 function open(host: string, port: number, timeoutMs: number): Promise<Socket | null> {
   return new Promise((resolve) => {
@@ -206,6 +220,8 @@ async function answer(request: PeerRequest): Promise<PeerResult> {
   switch (request.op) {
     case "listen":
       return listen(request.port);
+    case "echo":
+      return echo(request.port);
     case "connect": {
       const socket = await open(request.host, request.port, request.timeoutMs);
       socket?.resetAndDestroy();

@@ -11,50 +11,65 @@ export type HostName = keyof typeof hosts;
 export type ManagedName = Exclude<HostName, "outsider">;
 export const managed: readonly ManagedName[] = ["web1", "app1", "db1"];
 
+export const controllerAddress = "10.77.0.2";
+/** Joins in the middle of the story. */
+export const newcomer = { name: "web2", address: "10.77.0.11", ports: [80, 22] } as const;
+/** Where web1 moves to. */
+export const movedAddress = "10.77.0.12";
+
+/** The role of a host is its name without the number. */
+export function roleOf(name: string): string {
+  return name.replace(/\d+$/, "");
+}
+
 export interface PolicyOptions {
   readonly mode: "visibility" | "full";
-  /** app1 may reach the database; the rule that the story revokes. */
+  /** app may reach the database; the rule that the story revokes. */
   readonly database: boolean;
-  /** app1 may also be asked on port 22 by web1; the rule that the story adds under load. */
+  /** web may also reach app on port 22; the rule that the story adds under load. */
   readonly maintenance: boolean;
 }
 
-/** The policy file of one workload: web1 serves everyone, app1 serves web1, db1 serves app1. */
-export function policyOf(name: ManagedName, { mode, database, maintenance }: PolicyOptions): string {
-  const rules: Record<ManagedName, readonly string[]> = {
-    web1: [
-      "{ id: world-to-web, direction: in, action: allow, peers: [any], services: [{ protocol: tcp, ports: [80] }] }",
-      "{ id: web-to-app, direction: out, action: allow, peers: [app], services: [{ protocol: tcp, ports: [8080] }] }",
-      ...(maintenance
-        ? [
-            "{ id: web-to-app-ssh, direction: out, action: allow, peers: [app], services: [{ protocol: tcp, ports: [22] }] }",
-          ]
-        : []),
-    ],
-    app1: [
-      "{ id: web-to-app, direction: in, action: allow, peers: [web], services: [{ protocol: tcp, ports: [8080] }] }",
-      "{ id: app-to-db, direction: out, action: allow, peers: [db], services: [{ protocol: tcp, ports: [5432] }] }",
-      ...(maintenance
-        ? [
-            "{ id: web-to-app-ssh, direction: in, action: allow, peers: [web], services: [{ protocol: tcp, ports: [22] }] }",
-          ]
-        : []),
-    ],
-    db1: database
-      ? [
-          "{ id: app-to-db, direction: in, action: allow, peers: [app], services: [{ protocol: tcp, ports: [5432] }] }",
-        ]
-      : [],
-  };
+/** The label policy: everyone reaches web, web reaches app, app reaches db. */
+export function labelPolicy({ mode, database, maintenance }: PolicyOptions): string {
   return [
-    `mode: ${mode}`,
-    "visibility: blocked+allowed",
-    "sets:",
-    `  web: ["${hosts.web1.address}"]`,
-    `  app: ["${hosts.app1.address}"]`,
-    `  db: ["${hosts.db1.address}"]`,
-    rules[name].length === 0 ? "rules: []" : "rules:",
-    ...rules[name].map((rule) => `  - ${rule}`),
+    "services:",
+    "  web: [{ protocol: tcp, ports: [80] }]",
+    "  http: [{ protocol: tcp, ports: [8080] }]",
+    "  postgres: [{ protocol: tcp, ports: [5432] }]",
+    "  ssh: [{ protocol: tcp, ports: [22] }]",
+    "rulesets:",
+    "  - name: shop",
+    "    scope: { app: shop }",
+    "    rules:",
+    "      - { from: { ipList: any }, to: { role: web }, services: [web] }",
+    "      - { from: { role: web }, to: { role: app }, services: [http] }",
+    ...(maintenance ? ["      - { from: { role: web }, to: { role: app }, services: [ssh] }"] : []),
+    ...(database ? ["      - { from: { role: app }, to: { role: db }, services: [postgres] }"] : []),
+    "enforcement:",
+    `  - { match: { app: shop }, mode: ${mode} }`,
     "",
   ].join("\n");
+}
+
+/** A mistake that somebody makes one day: no path of the application is left. */
+export const badPolicy = [
+  "rulesets:",
+  "  - name: lockdown",
+  "    rules:",
+  "      - { from: {}, to: {}, action: override-deny }",
+  "enforcement:",
+  "  - { match: { app: shop }, mode: full }",
+  "",
+].join("\n");
+
+/** What the label policy says of a new TCP connection between two hosts, in the words of the story. */
+export function allows(from: string, to: string, port: number, options: PolicyOptions): boolean {
+  const [source, target] = [roleOf(from), roleOf(to)];
+  // Everyone may ask web, but a host with an agent may only open what names it.
+  if (target === "web" && port === 80) return source === "outsider";
+  if (source === "web" && target === "app") return port === 8080 || (port === 22 && options.maintenance);
+  if (source === "app" && target === "db") return port === 5432 && options.database;
+  // A host without an agent lets everything through; the other end's agent decides.
+  return false;
 }

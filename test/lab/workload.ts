@@ -5,11 +5,18 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Applications } from "./applications.js";
-import { inside, type Namespace } from "./namespace.js";
+import { inside, ip, type Namespace } from "./namespace.js";
 
 const run = promisify(execFile);
 const antenna = join(import.meta.dirname, "..", "..", "..", "daemon", "bin", "antenna.js");
 
+const unshare = "/usr/bin/unshare";
+const sh = "/bin/sh";
+/** `unshare` and then the name: `hostname(1)` asks for the name of the namespace it runs in. */
+const hostname = 'hostname "$1" && shift && exec "$@"';
+/** The same with a resolv.conf of its own. */
+const resolving = 'hostname "$1" && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"';
+const stopPatienceMs = 15_000;
 const defaultPatienceMs = 20_000;
 
 /** The latest repair, as the status tells it. */
@@ -35,7 +42,7 @@ export interface Status {
 /** A host of the lab: a namespace, its applications, and (unless it is an outsider) an Antenna daemon with a policy file. */
 export class Workload implements AsyncDisposable {
   readonly name: string;
-  readonly address: string;
+  #address: string;
   readonly ports: readonly number[];
   readonly namespace: Namespace;
   readonly applications: Applications;
@@ -44,11 +51,22 @@ export class Workload implements AsyncDisposable {
 
   constructor(name: string, address: string, ports: readonly number[], namespace: Namespace, folder: string) {
     this.name = name;
-    this.address = address;
+    this.#address = address;
     this.ports = ports;
     this.namespace = namespace;
     this.applications = Applications.start(namespace);
     this.#folder = join(folder, name);
+  }
+
+  get address(): string {
+    return this.#address;
+  }
+
+  /** Gets another address instead of its own, of the same network of 24 bits. */
+  async move(address: string): Promise<void> {
+    await this.namespace.exec(ip, ["address", "del", `${this.#address}/24`, "dev", "eth0"]);
+    await this.namespace.exec(ip, ["address", "add", `${address}/24`, "dev", "eth0"]);
+    this.#address = address;
   }
 
   get stateDir(): string {
@@ -87,12 +105,60 @@ export class Workload implements AsyncDisposable {
 
   /** Starts `antenna run` on the policy file and waits until it is in force; at most `patienceMs`, default 20 s. */
   async startDaemon(flags: readonly string[] = [], patienceMs = defaultPatienceMs): Promise<void> {
-    const args = ["run", "--policy", this.policyFile, "--state-dir", this.stateDir, ...flags];
-    const [file, argv] = inside(this.namespace.path, antenna, args);
+    await this.#spawn([antenna, "run", "--policy", this.policyFile, "--state-dir", this.stateDir, ...flags]);
+    await this.settled(patienceMs);
+  }
+
+  /**
+   * Starts `antenna run` with a controller, and with a pairing key it pairs first. `configuration`: YAML of its file.
+   * Resolves when the process has started.
+   */
+  async startWithController(
+    controller: string,
+    options: {
+      readonly keyFile?: string;
+      readonly configuration?: string;
+      readonly flags?: readonly string[];
+      readonly environment?: Readonly<Record<string, string>>;
+      /** A file that stands for /etc/resolv.conf, which the machine shares otherwise. */
+      readonly resolvConf?: string;
+    } = {},
+  ): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    const config = join(this.#folder, "antenna.yaml");
+    await writeFile(config, options.configuration ?? "settle: 0s\n", { mode: 0o600 });
+    const key = options.keyFile === undefined ? [] : ["--key-file", options.keyFile];
+    const flags = [...key, ...(options.flags ?? [])];
+    const args = [
+      "run",
+      "--config",
+      config,
+      "--controller",
+      controller,
+      "--state-dir",
+      this.stateDir,
+      ...flags,
+    ];
+    // A host of its own has a name of its own, as in reality.
+    const { resolvConf } = options;
+    const named =
+      resolvConf === undefined
+        ? [unshare, "--uts", "--", sh, "-c", hostname, sh, this.name]
+        : [unshare, "--uts", "--mount", "--", sh, "-c", resolving, sh, this.name, resolvConf];
+    await this.#spawn([...named, antenna, ...args], options.environment);
+  }
+
+  async #spawn(
+    [program = "", ...args]: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    const [file, argv] = inside(this.namespace.path, program, args);
     const log = createWriteStream(join(this.#folder, "antennad.log"), { flags: "a", mode: 0o600 });
     await new Promise((resolve) => log.once("open", resolve));
-    this.#daemon = spawn(file, argv, { stdio: ["ignore", log, log] });
-    await this.settled(patienceMs);
+    this.#daemon = spawn(file, argv, {
+      stdio: ["ignore", log, log],
+      env: { ...process.env, ...environment },
+    });
   }
 
   /** Waits until the daemon says that the policy is in force; rejects after `patienceMs` with what it says instead. */
@@ -140,7 +206,10 @@ export class Workload implements AsyncDisposable {
     if (daemon === null || daemon.exitCode !== null || daemon.signalCode !== null) return;
     const ended = new Promise((resolve) => daemon.once("exit", resolve));
     daemon.kill(signal);
+    // It promises to end within 5 s; one that hangs must not outlive the lab.
+    const late = setTimeout(() => daemon.kill("SIGKILL"), stopPatienceMs);
     await ended;
+    clearTimeout(late);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
