@@ -14,7 +14,9 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "adapters/netfilter-conntrack": ["@antenna/netlink"],
   "adapters/netfilter": ["@antenna/sdk", "@antenna/netlink", "netfilter-conntrack"],
   "adapters/linux": ["@antenna/sdk", "@antenna/netfilter"],
-  daemon: ["@antenna/sdk", "@antenna/netlink", "@antenna/linux"],
+  "adapters/host": ["@antenna/sdk", "@antenna/netlink"],
+  daemon: ["@antenna/sdk", "@antenna/netlink", "@antenna/linux", "@antenna/host"],
+  "controller-mock": ["@antenna/sdk", "@antenna/netlink"],
 };
 
 /** What the agent and its enforcement points say to callers: types only. */
@@ -26,15 +28,33 @@ const sdk: Readonly<Record<string, readonly string[]>> = {
   policy: ["policy", "error.ts"],
   evaluate: ["policy", "evaluate", "error.ts"],
   program: ["policy", "evaluate", "program", "error.ts"],
-  "ports.ts": ["policy", "evaluate", "program", "reconcile", "error.ts"],
+  "ports.ts": ["policy", "evaluate", "program", "reconcile", "context", "error.ts", ...agentTypes],
   reconcile: ["policy", "evaluate", "program", "reconcile", "ports.ts", "error.ts"],
   points: ["policy", "evaluate", "program", "reconcile", "points", "ports.ts", "error.ts", ...agentTypes],
+  "protocol/codec": [
+    ...["policy", "context", "protocol/codec", "ports.ts", "error.ts"],
+    "reconcile/sync-state.ts",
+  ],
+  "protocol/signature": ["policy", "protocol/codec", "protocol/signature", "error.ts"],
+  "protocol/identity": ["protocol/identity", "protocol/signature", "protocol/codec", "error.ts"],
+  "protocol/link": [
+    ...["protocol/link", "protocol/identity", "protocol/signature", "protocol/codec"],
+    ...["policy", "context", "reconcile", "ports.ts", "error.ts"],
+  ],
+};
+
+/** Within the controller, of the folders that are pure. */
+const controller: Readonly<Record<string, readonly string[]>> = {
+  policy: ["policy"],
+  compute: ["policy", "compute"],
+  rollout: ["policy", "compute", "rollout"],
 };
 
 /** Folders whose meaning is pure: time, processes, sockets and files come in from outside. */
 const pure = [
-  ...["sdk/src/evaluate", "sdk/src/program"],
+  ...["sdk/src/evaluate", "sdk/src/program", "sdk/src/protocol/codec", "sdk/src/protocol/signature"],
   ...["adapters/netfilter/src/render", "adapters/netlink/src/codec"],
+  ...["controller-mock/src/policy", "controller-mock/src/compute", "controller-mock/src/rollout"],
 ];
 const impure = /^node:(child_process|fs|fs\/promises|net|dgram|timers|timers\/promises|os|worker_threads)$/;
 
@@ -59,6 +79,12 @@ function importsOf(file: string): readonly Import[] {
   }));
 }
 
+/** A package and its subpaths, but for those that only this repository sees. */
+function names(name: string, specifier: string): boolean {
+  const isInside = specifier.startsWith(`${name}/`) && !specifier.startsWith(`${name}/internal/`);
+  return specifier === name || isInside;
+}
+
 const ours = /^(@antenna\/|netfilter-conntrack|strongswan-vici)/;
 
 for (const [folder, allowed] of Object.entries(packages)) {
@@ -66,9 +92,7 @@ for (const [folder, allowed] of Object.entries(packages)) {
     const wrong = sourcesOf(`${folder}/src`)
       .flatMap(importsOf)
       .filter(({ specifier }) => ours.test(specifier))
-      .filter(
-        ({ specifier }) => !allowed.some((name) => specifier === name || specifier === `${name}/testing`),
-      );
+      .filter(({ specifier }) => !allowed.some((name) => names(name, specifier)));
     assert.deepEqual(wrong, []);
   });
 }
@@ -87,20 +111,22 @@ test("nobody imports the tests or the daemon, and nothing leaves its package by 
   }
 });
 
-test("within the SDK, imports follow the way of the data", () => {
-  const wrong = Object.entries(sdk).flatMap(([place, allowed]) => {
-    const files = place.endsWith(".ts") ? [`sdk/src/${place}`] : sourcesOf(`sdk/src/${place}`);
-    return files
-      .flatMap(importsOf)
-      .filter(({ specifier }) => specifier.startsWith("."))
-      .map(({ file, specifier }) => ({
-        file,
-        target: relative("sdk/src", join(dirname(file), specifier)).replace(/\.js$/, ".ts"),
-      }))
-      .filter(({ target }) => !allowed.some((name) => target === name || target.startsWith(`${name}/`)));
+for (const [source, table] of Object.entries({ "sdk/src": sdk, "controller-mock/src": controller })) {
+  test(`within ${source}, imports follow the way of the data`, () => {
+    const wrong = Object.entries(table).flatMap(([place, allowed]) => {
+      const files = place.endsWith(".ts") ? [`${source}/${place}`] : sourcesOf(`${source}/${place}`);
+      return files
+        .flatMap(importsOf)
+        .filter(({ specifier }) => specifier.startsWith("."))
+        .map(({ file, specifier }) => ({
+          file,
+          target: relative(source, join(dirname(file), specifier)).replace(/\.js$/, ".ts"),
+        }))
+        .filter(({ target }) => !allowed.some((name) => target === name || target.startsWith(`${name}/`)));
+    });
+    assert.deepEqual(wrong, []);
   });
-  assert.deepEqual(wrong, []);
-});
+}
 
 test("what must be pure imports no time, process, socket or file", () => {
   const wrong = pure.flatMap((folder) =>
@@ -108,5 +134,13 @@ test("what must be pure imports no time, process, socket or file", () => {
       .flatMap(importsOf)
       .filter(({ specifier }) => impure.test(specifier)),
   );
+  assert.deepEqual(wrong, []);
+});
+
+test("only the codec knows the generated code of the protocol", () => {
+  const wrong = sourcesOf("sdk/src")
+    .filter((file) => !file.startsWith("sdk/src/protocol/codec/"))
+    .flatMap(importsOf)
+    .filter(({ specifier }) => specifier === "#antenna.v1" || specifier.includes("/generated/"));
   assert.deepEqual(wrong, []);
 });

@@ -28,6 +28,7 @@ const needs = {
     ["/usr/sbin/nft", "nftables"],
     ["/usr/sbin/hping3", "hping3"],
     ["/usr/sbin/sysctl", "procps"],
+    ["/usr/bin/faketime", "faketime"],
   ],
 };
 
@@ -41,6 +42,12 @@ run("compile the netlink addon", process.execPath, [join(root, "adapters/netlink
   optional: !isRoot(),
 });
 run("compile TypeScript", process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b"], {});
+run(
+  "make the controller's empty database",
+  process.execPath,
+  [join(root, "controller-mock/make-empty-database.mjs")],
+  {},
+);
 
 function checkNode() {
   const [major, minor] = process.versions.node.split(".").map(Number);

@@ -12,6 +12,8 @@ import { type BenchResult, judge } from "./result.js";
 const run = promisify(execFile);
 const port = 8080;
 const idleMs = 180_000;
+/** Some 10 s after the last work V8 collects garbage in two rounds, 70 ms together, and then no more. */
+const restMs = 20_000;
 const ticksPerSecond = 100;
 
 /** What the daemon itself costs: memory while it works and while it holds, CPU while nothing happens. */
@@ -85,7 +87,7 @@ async function changeOneByOne(workload: Workload, members: number): Promise<void
 
 function idle(members: number, bound: number): Promise<BenchResult> {
   return withDaemon(members, async (_workload, pid) => {
-    await delay(10_000);
+    await delay(restMs);
     const before = await cpuTicks(pid);
     await delay(idleMs);
     const percent = (((await cpuTicks(pid)) - before) / ticksPerSecond / (idleMs / 1000)) * 100;

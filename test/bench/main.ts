@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchResult[]>>> =
   apply: async () => (await import("./apply.js")).apply(),
   datapath: async () => (await import("./datapath.js")).datapath(),
   footprint: async () => (await import("./footprint.js")).footprint(),
+  fleet: async () => (await import("./fleet.js")).fleet(),
 };
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { access, mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { conntrack } from "../host/connection-arena.js";
@@ -155,7 +155,8 @@ class Guest implements AsyncDisposable {
   static async open(arena: Arena, backend: Backend): Promise<Guest> {
     const guest = new Guest(arena, backend, await PrivateHost.open(arena.server.namespace));
     await ownersSetup(guest.host, backend);
-    await mkdir(arena.server.stateDir, { recursive: true, mode: 0o700 });
+    // The state directory itself is the daemon's to make: one that was there before would stay.
+    await mkdir(dirname(arena.server.stateDir), { recursive: true, mode: 0o700 });
     await guest.#expect();
     guest.#watched = guest.#watch();
     return guest;

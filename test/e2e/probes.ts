@@ -1,4 +1,5 @@
-import { type Direction, evaluate, type Packet, type Policy, parseAddress } from "@antenna/sdk";
+import { type Direction, evaluate, type Packet, type Policy } from "@antenna/sdk";
+import { packetOf } from "../unit/packet-fixture.js";
 import { clientAddress, serverAddress } from "./arena.js";
 import type { Probe } from "./traffic-protocol.js";
 
@@ -29,45 +30,24 @@ export interface DirectedProbe extends Probe {
 /** Every peer with every port, both directions and families. */
 export const matrix: readonly DirectedProbe[] = ([4, 6] as const).flatMap((family) =>
   peers[family].flatMap((peer) => [
-    ...inPorts.map((port) => probe("in", family, peer, servers[family], port)),
-    ...outPorts.map((port) => probe("out", family, servers[family], peer, port)),
+    ...inPorts.map((port) => probe("in", peer, servers[family], port)),
+    ...outPorts.map((port) => probe("out", servers[family], peer, port)),
   ]),
 );
 
-function probe(
-  direction: Direction,
-  family: 4 | 6,
-  source: string,
-  host: string,
-  port: number,
-): DirectedProbe {
+function probe(direction: Direction, source: string, host: string, port: number): DirectedProbe {
   return {
     direction,
     tag: `${direction} ${direction === "in" ? source : host} ${port}`,
     source,
     host,
     port,
-    packet: {
+    packet: packetOf({
       direction,
-      loopback: false,
-      family,
+      ...(direction === "in" ? { peer: source, local: host } : { peer: host, local: source }),
       protocol: 17,
-      source: parseAddress(source),
-      destination: parseAddress(host),
-      // Which one it is nobody asks: ports of rules are destination ports.
-      sourcePort: 40_000,
       destinationPort: port,
-      icmpType: null,
-      icmpCode: null,
-      hopLimit: 64,
-      state: "new",
-      reply: false,
-      reset: false,
-      cut: false,
-      protected: false,
-      originalDestination: parseAddress(host),
-      originalPort: port,
-    },
+    }),
   };
 }
 

@@ -5,6 +5,7 @@ import { builtinEssentials } from "@antenna/sdk/internal/evaluate/essentials.js"
 import { evaluate } from "@antenna/sdk/internal/evaluate/evaluate.js";
 import { parseAddress } from "@antenna/sdk/internal/policy/address.js";
 import { AddressSet } from "@antenna/sdk/internal/policy/address-set.js";
+import { type PacketFields, packetOf } from "./packet-fixture.js";
 
 const sets = new Map([
   ["db", AddressSet.from(["10.0.2.0/24", "fd00:2::/64"])],
@@ -46,34 +47,7 @@ const icmpOf = (protocol: number, icmpType: number | null, icmpCode: number | nu
   icmpCode,
 });
 
-/** A new TCP connection from web to port 80 here, unless told otherwise. */
-function packetOf(fields: Partial<Omit<Packet, "source" | "destination">> & { peer?: string } = {}): Packet {
-  const { peer = "10.0.1.10", direction = "in", ...rest } = fields;
-  const [remote, local] = [parseAddress(peer), parseAddress(peer.includes(":") ? "fd00:9::9" : "10.0.9.9")];
-  return {
-    direction,
-    loopback: false,
-    family: remote.length === 4 ? 4 : 6,
-    protocol: 6,
-    source: direction === "in" ? remote : local,
-    destination: direction === "in" ? local : remote,
-    sourcePort: 40_000,
-    destinationPort: 80,
-    icmpType: null,
-    icmpCode: null,
-    hopLimit: 64,
-    state: "new",
-    reply: false,
-    reset: false,
-    cut: false,
-    protected: false,
-    originalDestination: direction === "in" ? local : remote,
-    originalPort: 80,
-    ...rest,
-  };
-}
-
-const ping = (fields: Parameters<typeof packetOf>[0]): Packet =>
+const ping = (fields: PacketFields): Packet =>
   packetOf({ protocol: 1, sourcePort: null, destinationPort: null, icmpCode: 0, ...fields });
 
 function decided(policy: Policy, packet: Packet, essentials?: readonly Essential[]): string {

@@ -10,14 +10,20 @@ import type {
   Policy,
   ProgramSet,
   RuleProgram,
+  SetInstance,
 } from "@antenna/sdk";
 import { builtinEssentials } from "@antenna/sdk/internal/evaluate/essentials.js";
 import { AddressSet } from "@antenna/sdk/internal/policy/address-set.js";
 import { compile } from "@antenna/sdk/internal/program/compile.js";
 import { type CostModel, measuredCosts } from "@antenna/sdk/internal/program/cost-model.js";
 import { decide } from "@antenna/sdk/internal/program/decide.js";
-import { countMembers } from "@antenna/sdk/internal/program/set-change.js";
-import { planRemove, planSafe } from "@antenna/sdk/internal/reconcile/plan.js";
+import {
+  addressesOf,
+  changeOf,
+  countMembers,
+  type SetChange,
+} from "@antenna/sdk/internal/program/set-change.js";
+import { planRemove, planRepair, planSafe } from "@antenna/sdk/internal/reconcile/plan.js";
 import {
   changedPolicy,
   nearMember,
@@ -206,6 +212,19 @@ function packetsBetween(random: Random, before: Policy, after: Policy): Packet[]
   return packets;
 }
 
+/** As a foreign hand leaves it: members are gone, others came. */
+function spoil(random: Random, content: ProgramSet, { shapes }: SetInstance): ProgramSet {
+  const change = (members: AddressSet): AddressSet => {
+    const kept = [...members.strings()].filter(() => random.chance(0.8));
+    const come = random.chance(0.6) ? [...randomSet(random, 3).strings()] : [];
+    const fit = come.filter((text) => !text.includes("/") || shapes[text.includes(":") ? 6 : 4] === "blocks");
+    return AddressSet.from([...kept, ...fit]);
+  };
+  if (content.kind === "peers") return { kind: "peers", members: change(content.members) };
+  const parts = content.parts.map((part) => ({ ...part, members: change(part.members) }));
+  return { kind: "pairs", parts };
+}
+
 describe("planSafe", () => {
   for (const [name, costs] of Object.entries(models)) {
     test(`every packet gets the old verdict or the new one, at every step (${name})`, () => {
@@ -292,6 +311,74 @@ describe("planSafe", () => {
     });
   }
 
+  test("a repair of members takes no packet to a verdict of neither side, at every step", () => {
+    const random = new Random(runSeed("plan-repair"));
+    let [inPlace, moved, turned] = [0, 0, 0];
+    for (let round = 0; round < 400; round++) {
+      const meant = randomPolicy(random, {
+        modes: ["full", "full", "selective"],
+        maxRules: round % 5 === 0 ? 40 : 10,
+      });
+      const program = compile(meant, {
+        costs: random.pick(Object.values(models)),
+        essentials: builtinEssentials(meant, { ntp: randomSet(random, 16) }),
+      }) as RuleProgram;
+      const kernel = new ModelKernel();
+      const first = planSafe(null, program, new Set());
+      for (const command of first.commands) kernel.execute(command, () => {});
+      const corrections = new Map<string, SetChange>();
+      let damage = AddressSet.empty;
+      for (const [key, instance] of first.installed.instances) {
+        const content = program.sets.get(key);
+        if (content === undefined || random.chance(0.4)) continue;
+        const spoiled = spoil(random, content, instance);
+        const change = changeOf(spoiled, content);
+        if (change === null) continue;
+        kernel.sets.set(instance.name, spoiled);
+        corrections.set(key, change);
+        for (const part of [change.added, change.removed])
+          damage = damage.with(addressesOf(part), AddressSet.empty);
+      }
+      const spoilt: Policy = { ...meant, sets: new Map([...meant.sets, ["any", damage]]) };
+      const packets = packetsBetween(
+        random,
+        { ...meant, sets: new Map([...meant.sets, ["any", AddressSet.empty]]) },
+        spoilt,
+      );
+      const old = packets.map((packet) => kernel.decide(packet));
+      const now = packets.map((packet) => decide(program, packet).verdict);
+      turned += old.filter((verdict, at) => verdict !== now[at]).length;
+      const plan = planRepair(first.installed, corrections, new Set(kernel.sets.keys()));
+      for (const command of plan.commands) {
+        kernel.execute(command, () => {
+          for (const [at, packet] of packets.entries()) {
+            const verdict = kernel.decide(packet);
+            if (verdict === old[at] || verdict === now[at]) continue;
+            assert.fail(
+              [
+                `${old[at]} -> ${verdict} -> ${now[at]}`,
+                command.kind,
+                showPacket(packet),
+                showPolicy(meant),
+              ].join("\n"),
+            );
+          }
+        });
+      }
+      assert.deepEqual(
+        packets.map((packet) => kernel.decide(packet)),
+        now,
+      );
+      const switches = plan.commands.some(({ kind }) => kind === "switch-rules");
+      if (switches) moved++;
+      else if (plan.commands.length > 0) inPlace++;
+      if (!plan.narrows)
+        assert.ok(!old.some((verdict, at) => verdict === "allowed" && now[at] === "blocked"));
+    }
+    assert.ok(inPlace >= 50 && moved >= 20, `${inPlace} in place, ${moved} by a switch`);
+    assert.ok(turned >= 300, `only ${turned} packets tell what was found from what is meant`);
+  });
+
   const policy = (
     sets: Readonly<Record<string, readonly string[]>>,
     rules: readonly Partial<Policy["rules"][0]>[],
@@ -375,6 +462,24 @@ describe("planSafe", () => {
       commandsFrom(policy({ a: ["10.0.0.1"] }, rules), policy({ a: ["10.0.0.1", "10.1.0.0/16"] }, rules)),
       ["create-set set:a", "switch-rules", "switch-rules", "destroy-set set:a"],
     );
+  });
+
+  test("a /0, which a kernel holds as its two halves, does not take the place of one of them in place", () => {
+    const rules = [{ peers: ["a"] }];
+    for (const [half, whole] of [
+      ["0.0.0.0/1", "0.0.0.0/0"],
+      ["8000::/1", "::/0"],
+    ] as const) {
+      for (const [from, to] of [
+        [half, whole],
+        [whole, half],
+      ]) {
+        assert.deepEqual(
+          commandsFrom(policy({ a: [from as string] }, rules), policy({ a: [to as string] }, rules)),
+          ["create-set set:a", "switch-rules", "switch-rules", "destroy-set set:a"],
+        );
+      }
+    }
   });
 
   test("names of living sets are avoided", () => {

@@ -44,7 +44,7 @@ describe("a policy store in a directory", () => {
       let policy = numbered({ ...webPolicy([]), sets: new Map([["web", members]]) }, 1);
       const { store } = await PolicyStore.open(new DirectoryFiles(directory));
       const floor = { version: { epoch: 1, sequence: 1 }, digest: policyDigest(policy) };
-      await store.save({ policy, digest: policyDigest(policy), floor, suspended: false });
+      await store.save({ policy, digest: policyDigest(policy), floor, suspended: false, unsettled: false });
 
       const small = numbered(webPolicy(["10.0.0.1"]), 2);
       await store.save({ ...store.state, policy: small, digest: policyDigest(small) });
