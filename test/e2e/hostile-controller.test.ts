@@ -33,11 +33,15 @@ const endpoint = "10.67.0.1:8443";
 class HostileController implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly heard: Heard[] = [];
+  #ended: string | null = null;
   #nonce = 0;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
     if (child.stdout === null) throw new Error("no pipe");
+    child.once("exit", (code, signal) => {
+      this.#ended = `it ended with ${code ?? signal}`;
+    });
     createInterface({ input: child.stdout }).on("line", (line) => this.heard.push(JSON.parse(line) as Heard));
   }
 
@@ -77,8 +81,10 @@ class HostileController implements AsyncDisposable {
     for (;;) {
       const found = this.heard.slice(from).find(holds);
       if (found !== undefined) return found;
-      if (performance.now() > deadline)
-        assert.fail(`${what} was not heard; heard: ${JSON.stringify(this.heard.slice(-20))}`);
+      if (this.#ended !== null || performance.now() > deadline)
+        assert.fail(
+          `${what} was not heard${this.#ended === null ? "" : ` (${this.#ended})`}; heard: ${JSON.stringify(this.heard.slice(-20))}`,
+        );
       await sleep(20);
     }
   }

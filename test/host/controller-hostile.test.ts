@@ -262,6 +262,8 @@ describe("hostile peers", () => {
         "3",
         "5",
         "8",
+        // Some are a real hello, while the stream of another one lasts.
+        "10",
         "12",
         "13",
         "14",
