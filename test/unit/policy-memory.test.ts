@@ -55,12 +55,14 @@ describe("memory while reading, against a bare node in the same run", {
 }, () => {
   const bare = peakOf(null);
   // What sorted arrays need, twice for merging, and some 8 MiB for the modules and the heap; the rest is the allocator's.
+  // From Node 22 on the heap grows sooner: the same bytes, with some MiB more between two collections.
+  const room = Number(process.versions.node.split(".")[0]) > 20 ? 6 : 0;
   const bounds: readonly (readonly [string, string, number])[] = [
-    ["100,000 IPv4 members, JSON", write("100k.json", 100_000, "json", 4), 22],
-    ["500,000 IPv4 members, JSON", write("500k.json", 500_000, "json", 4), 34],
-    ["500,000 IPv6 members, JSON", write("500k6.json", 500_000, "json", 6), 52],
-    // The form for people has no goal of its own; seen: 85 to 95 on Node 20, 128 on Node 26, whose heap grows sooner.
-    ["230,000 IPv4 members, YAML of 4 MiB", write("230k.yaml", 230_000, "yaml", 4), 145],
+    ["100,000 IPv4 members, JSON", write("100k.json", 100_000, "json", 4), 22 + room],
+    ["500,000 IPv4 members, JSON", write("500k.json", 500_000, "json", 4), 34 + room],
+    ["500,000 IPv6 members, JSON", write("500k6.json", 500_000, "json", 6), 52 + room],
+    // The form for people has no goal of its own; seen: 85 to 95 on Node 20, 130 on Node 26.
+    ["230,000 IPv4 members, YAML of 4 MiB", write("230k.yaml", 230_000, "yaml", 4), 140 + 3 * room],
   ];
   for (const [name, path, bound] of bounds) {
     test(name, () => {
