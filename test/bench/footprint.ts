@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { createNamespace } from "../lab/namespace.js";
 import { Workload } from "../lab/workload.js";
 import { hostAddress, oneSetPolicy } from "./policies.js";
+import { cpuTicks, statusKiB, ticksPerSecond } from "./process-figures.js";
 import { type BenchResult, judge } from "./result.js";
 
 const run = promisify(execFile);
@@ -14,7 +15,6 @@ const port = 8080;
 const idleMs = 180_000;
 /** Some 10 s after the last work V8 collects garbage in two rounds, 70 ms together, and then no more. */
 const restMs = 20_000;
-const ticksPerSecond = 100;
 
 /** What the daemon itself costs: memory while it works and while it holds, CPU while nothing happens. */
 export async function footprint(): Promise<readonly BenchResult[]> {
@@ -127,20 +127,6 @@ function watchChildren(pid: number): { readonly stop: () => Promise<number> } {
       return most;
     },
   };
-}
-
-async function statusKiB(pid: number, field: "VmHWM" | "VmRSS"): Promise<number> {
-  const text = await readFile(`/proc/${pid}/status`, "utf8");
-  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(text);
-  if (match?.[1] === undefined) throw new Error(`/proc/${pid}/status has no ${field}`);
-  return Number(match[1]);
-}
-
-/** User and system time of the process and of its children that ended, in clock ticks. */
-async function cpuTicks(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index]), 0);
 }
 
 async function bareNode(): Promise<number> {

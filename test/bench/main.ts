@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchResult[]>>> =
   apply: async () => (await import("./apply.js")).apply(),
   datapath: async () => (await import("./datapath.js")).datapath(),
   footprint: async () => (await import("./footprint.js")).footprint(),
+  "link-footprint": async () => (await import("./link-footprint.js")).linkFootprint(),
   fleet: async () => (await import("./fleet.js")).fleet(),
 };
 

@@ -355,6 +355,7 @@ export class Controller implements AsyncDisposable {
     this.#leafTimer?.[Symbol.dispose]();
     this.#fleet.close();
     await this.#server?.close();
+    await this.#fleet.saveReports().catch(() => {});
     await this.#journal.settled();
     await this.#trust.close().catch((reason: unknown) => {
       this.#options.logger.error({ error: String(reason) }, "the version floor was not written back");

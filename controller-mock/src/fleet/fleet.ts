@@ -58,6 +58,11 @@ const controllersOwn: ReadonlySet<string> = new Set([
   ...["connected", "disconnected", "policy-applied", "policy-withdrawn", "epoch-raised", "ca-rotated"],
   ...["key-created", "key-revoked", "label-changed"],
 ]);
+/**
+ * How long a report waits to be stored with those of others: one change of a policy brings one of every agent that it
+ * affects. After a crash agents tell it again in their next hello.
+ */
+const reportsMs = 2_000;
 /** Events of one change of a workload's addresses: nobody pushes the events of others out of the history. */
 const mostClaimsTold = 16;
 const eventType = /^[a-z][a-z0-9-]{0,63}$/;
@@ -77,6 +82,9 @@ export class Fleet implements SessionHost {
   readonly #floors = new Map<string, Version | null>();
   readonly #limits: AgentLimits;
   #timer: Disposable | null = null;
+  /** Workloads whose last report is in memory only. */
+  readonly #unsaved = new Set<string>();
+  #reportTimer: Disposable | null = null;
 
   constructor(options: FleetOptions) {
     const { stored, trust, clock } = options;
@@ -166,6 +174,8 @@ export class Fleet implements SessionHost {
   }
 
   close(): void {
+    this.#reportTimer?.[Symbol.dispose]();
+    this.#reportTimer = null;
     this.#timer?.[Symbol.dispose]();
     this.#timer = null;
     this.sessions.close();
@@ -199,7 +209,8 @@ export class Fleet implements SessionHost {
     const base = this.#policiesOf(workload).find((policy) => policyDigest(policy) === digest);
     if (base !== undefined) session.base = base;
     const decisions = this.#rollout.connected(workload, this.#reportOf(workload, hello.status), this.#now());
-    await this.#carryOut(decisions, this.#takeReport(workload, hello.status));
+    this.#takeReport(workload, hello.status);
+    await this.#carryOut(decisions);
   }
 
   async context(session: AgentSession, facts: ContextFacts): Promise<void> {
@@ -228,7 +239,8 @@ export class Fleet implements SessionHost {
     this.requireActive(session.identity);
     this.#limits.takeStatus(workload);
     const decisions = this.#rollout.reported(workload, this.#reportOf(workload, status), this.#now());
-    await this.#carryOut(decisions, this.#takeReport(workload, status));
+    this.#takeReport(workload, status);
+    await this.#carryOut(decisions);
   }
 
   async event(session: AgentSession, { type, message }: ToldEvent): Promise<void> {
@@ -346,14 +358,28 @@ export class Fleet implements SessionHost {
     return { ...status, floor } as EnforcementReport;
   }
 
-  #takeReport(workload: string, { state, mode, applied, problems }: StatusMessage): readonly StoreChange[] {
+  #takeReport(workload: string, { state, mode, applied, problems }: StatusMessage): void {
     const record = this.workloads.get(workload);
-    if (record === null) return [];
+    if (record === null) return;
     const reported: ReportRecord = { state, mode, applied, problems };
-    if (JSON.stringify(record.reported) === JSON.stringify(reported)) return [];
-    const next = { ...record, reported };
-    this.workloads.put(next);
-    return [{ kind: "workload", workload: next }];
+    if (JSON.stringify(record.reported) === JSON.stringify(reported)) return;
+    this.workloads.put({ ...record, reported });
+    this.#unsaved.add(workload);
+    this.#reportTimer ??= this.#options.clock.after(reportsMs, () => {
+      this.#background(this.saveReports());
+    });
+  }
+
+  /** Stores what agents reported since the last time. */
+  async saveReports(): Promise<void> {
+    this.#reportTimer?.[Symbol.dispose]();
+    this.#reportTimer = null;
+    const records = Array.from(this.#unsaved, (id) => this.workloads.get(id));
+    this.#unsaved.clear();
+    const changes = records.flatMap((workload) =>
+      workload === null ? [] : [{ kind: "workload", workload } as const],
+    );
+    if (changes.length > 0) await this.#options.journal.write(changes);
   }
 
   /** Stores what was decided together with what led to it, then sends it. */

@@ -14,9 +14,8 @@ import type {
   TrustRecords,
 } from "../store-port.js";
 import type { Database } from "./database.js";
-import type { Statement } from "./database-messages.js";
 import { eventOfRow, keyOfRow, number, revisionOfRow, workloadOfRow } from "./rows.js";
-import { statementOf } from "./statements.js";
+import { statementsOf } from "./statements.js";
 import { corrupt, trustFileNames } from "./trust-directory.js";
 
 export interface StoreBounds {
@@ -40,11 +39,11 @@ export const usualBounds: StoreBounds = {
 /** Bounds are looked at once for so many events. */
 const pruneEvery = 500;
 const tar = "/usr/bin/tar";
-/** Commits that wait together share a transaction, up to so many statements. */
+/** Commits that wait together share a transaction, up to so many changes. */
 const mostShared = 2_000;
 
 interface Commit {
-  readonly statements: readonly Statement[];
+  readonly changes: readonly StoreChange[];
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -118,10 +117,9 @@ export class FleetStore implements ControllerStore {
 
   commit(changes: readonly StoreChange[]): Promise<void> {
     if (changes.length === 0) return Promise.resolve();
-    const statements = changes.map(statementOf);
     this.#events += changes.filter(({ kind }) => kind === "event").length;
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ statements, resolve, reject });
+      this.#waiting.push({ changes, resolve, reject });
       this.#writing ??= this.#write();
     });
   }
@@ -177,9 +175,11 @@ export class FleetStore implements ControllerStore {
   }
 
   async #store(together: readonly Commit[]): Promise<void> {
-    const statements = together.flatMap((commit) => commit.statements);
     try {
-      await this.#database.transaction("store a change", statements);
+      await this.#database.transaction(
+        "store a change",
+        statementsOf(together.flatMap(({ changes }) => changes)),
+      );
       for (const { resolve } of together) resolve();
     } catch (error) {
       if (together.length > 1) await this.#storeEach(together);
@@ -189,9 +189,9 @@ export class FleetStore implements ControllerStore {
 
   /** Those before the one that is refused are stored; those after it may rest on it. */
   async #storeEach(together: readonly Commit[]): Promise<void> {
-    for (const [index, { statements, resolve }] of together.entries()) {
+    for (const [index, { changes, resolve }] of together.entries()) {
       try {
-        await this.#database.transaction("store a change", statements);
+        await this.#database.transaction("store a change", statementsOf(changes));
         resolve();
       } catch (error) {
         this.#refuse(together.slice(index), error);
@@ -206,10 +206,10 @@ export class FleetStore implements ControllerStore {
   }
 
   #take(): readonly Commit[] {
-    let [count, statements] = [0, 0];
+    let [count, changes] = [0, 0];
     for (const commit of this.#waiting) {
-      statements += commit.statements.length;
-      if (count > 0 && statements > mostShared) break;
+      changes += commit.changes.length;
+      if (count > 0 && changes > mostShared) break;
       count++;
     }
     return this.#waiting.splice(0, count);

@@ -1,13 +1,50 @@
-import type { StoreChange } from "../store-port.js";
+import type { StoreChange, WorkloadRecord } from "../store-port.js";
 import type { Statement } from "./database-messages.js";
 
-/** A change as SQL. */
-export function statementOf(change: StoreChange): Statement {
-  const { sql, parameters } = rawStatementOf(change);
-  return {
-    sql,
-    parameters: parameters.map((value) => (typeof value === "string" ? storable(value) : value)),
-  };
+/**
+ * Changes of one transaction as SQL: rows of one table together, since a statement costs many times what a row costs. Of
+ * what is inserted or replaced several times the last one counts; events keep their order.
+ */
+export function statementsOf(changes: readonly StoreChange[]): readonly Statement[] {
+  const workloads = new Map<string, object>();
+  const issued = new Map<string, object>();
+  const events: object[] = [];
+  const single: Statement[] = [];
+  for (const change of changes) {
+    switch (change.kind) {
+      case "workload":
+        workloads.set(change.workload.id, workloadRow(change.workload));
+        break;
+      case "issued":
+        for (const { workload, version, digest, revision } of change.issued)
+          issued.set(workload, { workload, ...version, digest, revision });
+        break;
+      case "event":
+        events.push(change.event);
+        break;
+      default:
+        single.push(singleStatement(change));
+    }
+  }
+  // What was issued names its workload.
+  return [
+    ...inParts([...workloads.values()], workloadsSql),
+    ...inParts([...issued.values()], issuedSql),
+    ...single,
+    ...inParts(events, eventsSql),
+  ];
+}
+
+/** Rows of a statement: their JSON is held three times while it is executed. */
+const mostRows = 500;
+
+function inParts(rows: readonly object[], sql: string): readonly Statement[] {
+  const parts: Statement[] = [];
+  for (let at = 0; at < rows.length; at += mostRows) {
+    const numbered = rows.slice(at, at + mostRows).map((row, place) => ({ ...row, place }));
+    parts.push({ sql, parameters: [json(numbered)] });
+  }
+  return parts;
 }
 
 /**
@@ -20,10 +57,30 @@ function storable(text: string): string {
 
 /** JSON of a value, without what jsonb refuses. */
 function json(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (!unstorable.test(text)) return text;
   return JSON.stringify(value, (_, item: unknown) => (typeof item === "string" ? storable(item) : item));
 }
 
-function rawStatementOf(change: StoreChange): Statement {
+/** JSON writes what is not storable as an escape; an escaped backslash before such digits is looked at in vain. */
+const unstorable = /\\u(?:0000|d[89a-f])/;
+
+function workloadRow(workload: WorkloadRecord): object {
+  const { lastSeen, issued: _, ...rest } = workload;
+  return { ...rest, last_seen: lastSeen };
+}
+
+type SingleChange = Exclude<StoreChange, { readonly kind: "workload" | "issued" | "event" }>;
+
+function singleStatement(change: SingleChange): Statement {
+  const { sql, parameters } = rawStatement(change);
+  return {
+    sql,
+    parameters: parameters.map((value) => (typeof value === "string" ? storable(value) : value)),
+  };
+}
+
+function rawStatement(change: SingleChange): Statement {
   switch (change.kind) {
     case "key": {
       const { key } = change;
@@ -40,43 +97,6 @@ function rawStatementOf(change: StoreChange): Statement {
         revoked: key.revoked,
       });
     }
-    case "workload": {
-      const { workload } = change;
-      return upsert("workload", {
-        id: workload.id,
-        name: workload.name,
-        host: workload.host,
-        state: workload.state,
-        fingerprint: workload.fingerprint,
-        pairing: workload.pairing,
-        key: workload.key,
-        ranges: json(workload.ranges),
-        delegate: json(workload.delegate),
-        labels: json(workload.labels),
-        claims: json(workload.claims),
-        tokens: json(workload.tokens),
-        paired: workload.paired,
-        last_seen: workload.lastSeen,
-        reported: workload.reported === null ? null : json(workload.reported),
-      });
-    }
-    case "issued": {
-      const rows = change.issued.map(({ workload, version, digest, revision }) => ({
-        workload,
-        epoch: version.epoch,
-        sequence: version.sequence,
-        digest,
-        revision,
-      }));
-      return {
-        sql: `insert into issued (workload, epoch, sequence, digest, revision)
-              select workload, epoch, sequence, digest, revision from jsonb_to_recordset($1::jsonb)
-                as row (workload text, epoch bigint, sequence bigint, digest text, revision bigint)
-              on conflict (workload) do update set epoch = excluded.epoch, sequence = excluded.sequence,
-                digest = excluded.digest, revision = excluded.revision`,
-        parameters: [json(rows)],
-      };
-    }
     case "revision": {
       const { revision, time, state, of } = change.revision;
       return upsert("revision", { revision, time, state, of, text: change.text }, "revision");
@@ -91,14 +111,69 @@ function rawStatementOf(change: StoreChange): Statement {
         sql: "insert into rollout (state) values ($1) on conflict (one) do update set state = excluded.state",
         parameters: [change.rollout],
       };
-    case "event": {
-      const { time, type, workload, address, message } = change.event;
-      return {
-        sql: "insert into event (time, type, workload, address, message) values ($1, $2, $3, $4, $5)",
-        parameters: [time, type, workload, address, message],
-      };
-    }
   }
+}
+
+/** Columns with their types, in the order of the table. */
+const workloadColumns = [
+  ...[
+    ["id", "text"],
+    ["name", "text"],
+    ["host", "text"],
+    ["state", "text"],
+    ["fingerprint", "text"],
+  ],
+  ...[
+    ["pairing", "text"],
+    ["key", "text"],
+    ["ranges", "jsonb"],
+    ["delegate", "jsonb"],
+    ["labels", "jsonb"],
+  ],
+  ...[
+    ["claims", "jsonb"],
+    ["tokens", "jsonb"],
+    ["paired", "timestamptz"],
+    ["last_seen", "timestamptz"],
+  ],
+  ["reported", "jsonb"],
+] as const;
+const issuedColumns = [
+  ...[
+    ["workload", "text"],
+    ["epoch", "bigint"],
+    ["sequence", "bigint"],
+    ["digest", "text"],
+  ],
+  ["revision", "bigint"],
+] as const;
+const eventColumns = [
+  ...[
+    ["time", "timestamptz"],
+    ["type", "text"],
+    ["workload", "text"],
+    ["address", "text"],
+  ],
+  ["message", "text"],
+] as const;
+
+const workloadsSql = `${insertRows("workload", workloadColumns)} ${onConflict("id", workloadColumns)}`;
+const issuedSql = `${insertRows("issued", issuedColumns)} ${onConflict("workload", issuedColumns)}`;
+const eventsSql = insertRows("event", eventColumns);
+
+type Columns = readonly (readonly string[])[];
+
+/** Takes the rows as one parameter, a JSON list of objects; numbered, so that they are stored in their order. */
+function insertRows(table: string, columns: Columns): string {
+  const names = columns.map(([name]) => name).join(", ");
+  const types = columns.map(([name, type]) => `${name} ${type}`).join(", ");
+  return `insert into ${table} (${names}) select ${names}
+          from (select * from jsonb_to_recordset($1::jsonb) as given (${types}, place integer) order by place) as row`;
+}
+
+function onConflict(key: string, columns: Columns): string {
+  const changes = columns.filter(([name]) => name !== key).map(([name]) => `${name} = excluded.${name}`);
+  return `on conflict (${key}) do update set ${changes.join(", ")}`;
 }
 
 function upsert(
