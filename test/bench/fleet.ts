@@ -164,7 +164,7 @@ function growth(costs: ReadonlyMap<string, JoinFigures>): readonly BenchResult[]
   if (large === undefined) throw new Error("there is no figure of large joins");
   return [
     { tier: "medium", bound: 0.5 },
-    { tier: "small", bound: 0.25 },
+    { tier: "small", bound: 0.4 },
   ].map(({ tier, bound }) => {
     const count = tiers.find((each) => each.tier === tier)?.count ?? 0;
     return judge({

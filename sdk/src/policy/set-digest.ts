@@ -27,7 +27,7 @@ const digestBytes = 32;
 /** Members whose bytes are laid out at once: 3 MB at most, unless they are chosen to meet in few buckets. */
 const mostLaidOut = 131_072;
 /** Below, a set is digested anew each time, in less than the time of a pass over a large one. */
-const smallestKept = 512;
+const smallestKept = 256;
 
 /** What is kept of a set: 32 bytes, and 8 KiB more of a large one. */
 interface Tree {

@@ -50,15 +50,25 @@ export function policyKeyId(publicKey: Uint8Array): Uint8Array {
 /** True when `signature` is of that Ed25519 public key over `text`; never throws. */
 export function isSignedBy(publicKey: Uint8Array, text: Uint8Array, signature: Uint8Array): boolean {
   try {
-    const key = createPublicKey({
-      key: Buffer.concat([spkiPrefix, publicKey]),
-      format: "der",
-      type: "spki",
-    });
-    return verify(null, text, key, signature);
+    return verify(null, text, keyObjectOf(publicKey), signature);
   } catch {
     return false;
   }
+}
+
+/** Making one costs twice what a verification costs. Held by the bytes of the pinned key, and gone with them. */
+const keyObjects = new WeakMap<Uint8Array, KeyObject>();
+
+function keyObjectOf(publicKey: Uint8Array): KeyObject {
+  const known = keyObjects.get(publicKey);
+  if (known !== undefined) return known;
+  const key = createPublicKey({
+    key: Buffer.concat([spkiPrefix, publicKey]),
+    format: "der",
+    type: "spki",
+  });
+  keyObjects.set(publicKey, key);
+  return key;
 }
 
 /** SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410, 4). */
